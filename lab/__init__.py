@@ -1,0 +1,1 @@
+"""A real cloud on one machine, its faults and their repair."""

@@ -1,0 +1,1 @@
+"""The ways to break the lab, one small file each."""

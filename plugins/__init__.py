@@ -1,0 +1,1 @@
+"""How a run behaves: gate, waivers, evidence, settling, reports."""

@@ -1,0 +1,1 @@
+"""Thresholds as data; `sources.toml` says where each number comes from."""

@@ -1,0 +1,1 @@
+"""What is left behind: Allure configuration and the summary."""

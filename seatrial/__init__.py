@@ -1,0 +1,1 @@
+"""The acceptance trial for OpenStack clouds that run on Kubernetes."""

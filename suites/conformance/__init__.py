@@ -1,0 +1,1 @@
+"""Claims that read and change nothing."""
