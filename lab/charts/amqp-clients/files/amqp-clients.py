@@ -1,0 +1,63 @@
+"""Hold one connection to RabbitMQ for each vhost: declare queues, consume them, and send a message to each regularly."""
+
+import json
+import pathlib
+import threading
+import time
+
+import pika
+import pika.exceptions
+
+CONF = json.loads(pathlib.Path("/etc/amqp-clients/amqp-clients.json").read_text(encoding="utf-8"))
+READY = pathlib.Path("/tmp/ready")
+connected = set()
+
+
+def mark(vhost, *, up):
+    """Note whether the client of `vhost` is connected; the pod is ready while all of them are."""
+    (connected.add if up else connected.discard)(vhost)
+    if connected == set(CONF["vhosts"]):
+        READY.touch()
+    else:
+        READY.unlink(missing_ok=True)
+
+
+def serve(vhost, password, queues):
+    """Consume and feed the queues of `vhost` until the connection ends."""
+    parameters = pika.ConnectionParameters(
+        host=CONF["host"],
+        port=CONF["port"],
+        virtual_host=vhost,
+        credentials=pika.PlainCredentials(vhost, password),
+        heartbeat=CONF["heartbeat"],
+        socket_timeout=5,
+        blocked_connection_timeout=300,
+        client_properties={"connection_name": f"amqp-clients:{vhost}"},
+    )
+    with pika.BlockingConnection(parameters) as connection:
+        channel = connection.channel()
+        for queue in queues:
+            channel.queue_declare(queue, durable=CONF["durable"])
+            channel.basic_consume(queue, lambda *_: None, auto_ack=True)
+        mark(vhost, up=True)
+        print(f"{vhost}: connected, consuming {', '.join(queues)}", flush=True)
+        while True:
+            for queue in queues:
+                channel.basic_publish("", queue, b"{}")
+            connection.process_data_events(time_limit=CONF["interval"])
+
+
+def keep_serving(vhost, password, queues):
+    """Serve `vhost`, and connect anew whenever the broker goes away."""
+    while True:
+        try:
+            serve(vhost, password, queues)
+        except (pika.exceptions.AMQPError, OSError) as error:
+            print(f"{vhost}: {error!r}; connecting again", flush=True)
+        mark(vhost, up=False)
+        time.sleep(2)
+
+
+READY.unlink(missing_ok=True)
+for name, vhost in CONF["vhosts"].items():
+    threading.Thread(target=keep_serving, args=(name, vhost["password"], vhost["queues"])).start()
