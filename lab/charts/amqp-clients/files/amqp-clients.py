@@ -1,4 +1,7 @@
-"""Hold one connection to RabbitMQ for each vhost: declare queues, consume them, and send a message to each regularly."""
+# ruff: noqa: INP001 - a file of a ConfigMap, of no package
+"""Hold one connection to RabbitMQ for each vhost: consume its queues, and send a message to each regularly."""
+
+from __future__ import annotations
 
 import json
 import pathlib
@@ -9,11 +12,11 @@ import pika
 import pika.exceptions
 
 CONF = json.loads(pathlib.Path("/etc/amqp-clients/amqp-clients.json").read_text(encoding="utf-8"))
-READY = pathlib.Path("/tmp/ready")
-connected = set()
+READY = pathlib.Path("/tmp/ready")  # noqa: S108 - the pod has a /tmp of its own
+connected: set[str] = set()
 
 
-def mark(vhost, *, up):
+def mark(vhost: str, *, up: bool) -> None:
     """Note whether the client of `vhost` is connected; the pod is ready while all of them are."""
     (connected.add if up else connected.discard)(vhost)
     if connected == set(CONF["vhosts"]):
@@ -22,7 +25,7 @@ def mark(vhost, *, up):
         READY.unlink(missing_ok=True)
 
 
-def serve(vhost, password, queues):
+def serve(vhost: str, password: str, queues: list[str]) -> None:
     """Consume and feed the queues of `vhost` until the connection ends."""
     parameters = pika.ConnectionParameters(
         host=CONF["host"],
@@ -47,7 +50,7 @@ def serve(vhost, password, queues):
             connection.process_data_events(time_limit=CONF["interval"])
 
 
-def keep_serving(vhost, password, queues):
+def keep_serving(vhost: str, password: str, queues: list[str]) -> None:
     """Serve `vhost`, and connect anew whenever the broker goes away."""
     while True:
         try:

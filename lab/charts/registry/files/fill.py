@@ -1,4 +1,7 @@
+# ruff: noqa: INP001 - a file of a ConfigMap, of no package
 """Write the manifests that the registry serves straight into its storage layout: SCHEMA1 and OCI name them."""
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -9,7 +12,7 @@ ROOT = pathlib.Path("/var/lib/registry/docker/registry/v2")
 EMPTY_LAYER = "sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4"
 
 
-def store(content):
+def store(content: bytes) -> str:
     """Write a blob; return its digest."""
     digest = hashlib.sha256(content).hexdigest()
     path = ROOT / "blobs/sha256" / digest[:2] / digest / "data"
@@ -18,7 +21,7 @@ def store(content):
     return digest
 
 
-def publish(reference, manifest):
+def publish(reference: str, manifest: dict[str, object]) -> None:
     """Make `manifest` what `repository:tag` answers with."""
     repository, _, tag = reference.rpartition(":")
     digest = store(json.dumps(manifest, indent=3).encode())
@@ -30,7 +33,7 @@ def publish(reference, manifest):
         path.write_text(f"sha256:{digest}", encoding="ascii")
 
 
-def schema1(reference):
+def schema1(reference: str) -> dict[str, object]:
     """Return a Docker manifest of schema v1; the registry signs it when it is asked for it."""
     repository, _, tag = reference.rpartition(":")
     history = {"id": "0" * 63 + "1", "created": "2018-01-01T00:00:00Z", "architecture": "amd64", "os": "linux"}
@@ -44,7 +47,7 @@ def schema1(reference):
     }
 
 
-def oci(reference):
+def oci(reference: str) -> dict[str, object]:
     """Return an OCI manifest whose configuration names the reference, so that each has a digest of its own."""
     config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}
     content = json.dumps({**config, "config": {"Labels": {"reference": reference}}}).encode()

@@ -1,0 +1,190 @@
+"""The Helm releases of the lab's cloud: which there are, how they are installed, when they are up.
+
+A part of the lab is one or more releases of the lab's own charts, and a check that the part really serves. Releases
+are installed side by side; one whose chart and values are unchanged is left alone, so that a second `lab up` rolls
+nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from seatrial.lab import ceph, registry
+from seatrial.lab.kubectl import helm, kubectl, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CHARTS = Path(__file__).parent / "charts"
+PARTS = ("rabbitmq", "mariadb", "memcached", "ceph", "prometheus", "registry")
+
+# "As soon as the API answers": a chart may be installed while its images are still unpacked.
+_INSTALL_TIMEOUT = 120.0
+_READY_TIMEOUT = 300.0
+
+
+@dataclass(frozen=True)
+class Release:
+    """One Helm release of a chart of the same name."""
+
+    name: str
+    namespace: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """What the release was made from: the chart's files, those of its library, and its values."""
+        digest = hashlib.sha256(json.dumps(self.values, sort_keys=True).encode())
+        for chart in (CHARTS / self.name, CHARTS / "helm-toolkit"):
+            for path in sorted(path for path in chart.rglob("*") if path.is_file()):
+                digest.update(path.relative_to(CHARTS).as_posix().encode() + path.read_bytes())
+        return digest.hexdigest()[:16]
+
+
+def install(only: set[str] | None, *, rabbitmq_replicas: int = 1) -> None:
+    """Install the parts in `only` (all if None) and return when each of them really serves.
+
+    Raises what `kubectl`, `helm` and `wait_until` raise, naming the release or the workload that is not there.
+    """
+    parts = [part for part in PARTS if only is None or part in only]
+    releases = [release for part in parts for release in _releases(part, rabbitmq_replicas)]
+    if {"rabbitmq", "mariadb"} & set(parts):
+        releases.insert(0, Release("local-volumes", "kube-system", {"nodes": _nodes()}))
+    if not releases:
+        return
+    if "ceph" in parts:
+        _make_namespace(ceph.NAMESPACE)
+        ceph.make_secrets()
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(_install, releases))
+    _wait_for_workloads({release.name for release in releases})
+    for part in parts:
+        _CHECKS.get(part, lambda: None)()
+
+
+def _releases(part: str, rabbitmq_replicas: int) -> list[Release]:
+    if part == "rabbitmq":
+        replicas = {"pod": {"replicas": {"server": rabbitmq_replicas}}}
+        return [Release("rabbitmq", "openstack", replicas), Release("amqp-clients", "openstack")]
+    if part == "ceph":
+        return [Release("rook-ceph-cluster", ceph.NAMESPACE), Release("rook-ceph", ceph.NAMESPACE)]
+    if part == "prometheus":
+        return [Release("prometheus", "monitoring", {"controlPlane": _control_plane()})]
+    if part == "registry":
+        return [Release("registry", "kube-system", registry.values())]
+    return [Release(part, "openstack")]
+
+
+def _install(release: Release) -> None:
+    listed = json.loads(
+        helm("list", "-n", release.namespace, "--filter", f"^{release.name}$", "-o", "json", timeout=30)
+    )
+    if listed and listed[0]["status"] == "deployed":
+        status = json.loads(helm("status", release.name, "-n", release.namespace, "-o", "json", timeout=30))
+        if status["info"]["description"] == release.fingerprint:
+            print(f"release {release.name}: unchanged", flush=True)
+            return
+    print(f"release {release.name}: installing", flush=True)
+    helm(
+        *("upgrade", "--install", release.name, str(CHARTS / release.name)),
+        *("--namespace", release.namespace, "--create-namespace"),
+        *("--description", release.fingerprint, "--values", "-"),
+        stdin=yaml.safe_dump(release.values),
+        timeout=_INSTALL_TIMEOUT,
+    )
+
+
+def _make_namespace(name: str) -> None:
+    if not kubectl("get", "namespace", name, "--ignore-not-found", "-o", "name", timeout=30):
+        kubectl("create", "namespace", name, timeout=30)
+
+
+def _nodes() -> list[str]:
+    listed = json.loads(kubectl("get", "nodes", "-o", "json", timeout=30))
+    return sorted(node["metadata"]["name"] for node in listed["items"])
+
+
+def _control_plane() -> dict[str, Any]:
+    """Return where the processes outside pods serve their metrics; the API server is found by its own Service."""
+    return {}
+
+
+def _wait_for_workloads(releases: set[str]) -> None:
+    """Return once every Deployment, StatefulSet and DaemonSet of these releases has all its pods ready."""
+    late: list[str] = []
+
+    def ready() -> bool:
+        nonlocal late
+        listed = json.loads(kubectl("get", "deployments,statefulsets,daemonsets", "-A", "-o", "json", timeout=30))
+        late = [
+            described
+            for workload in listed["items"]
+            if (workload["metadata"].get("annotations") or {}).get("meta.helm.sh/release-name") in releases
+            if (described := _lateness(workload))
+        ]
+        return not late
+
+    wait_until(lambda: "pods to be ready: " + ", ".join(late), ready, _READY_TIMEOUT)
+
+
+def _lateness(workload: dict[str, Any]) -> str:
+    """Return what of a workload is not ready yet, or nothing."""
+    status = workload["status"]
+    if workload["kind"] == "DaemonSet":
+        wanted = status.get("desiredNumberScheduled", 0)
+        ready, updated = status.get("numberReady", 0), status.get("updatedNumberScheduled", 0)
+    else:
+        wanted = workload["spec"]["replicas"]
+        ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
+    observed = status.get("observedGeneration", 0) >= workload["metadata"]["generation"]
+    if observed and wanted <= min(ready, updated):
+        return ""
+    return f"{workload['metadata']['name']} {ready}/{wanted}"
+
+
+def _check_ceph() -> None:
+    ceph.configure()
+    ceph.wait_for_health()
+
+
+def _check_mariadb() -> None:
+    """Return once all members are in one primary component."""
+    query = "show status where variable_name in ('wsrep_cluster_size', 'wsrep_local_state_comment')"
+    argv = ["mysql", "--defaults-file=/etc/mysql/admin_user.cnf", "--host=localhost", "-Nse", query]
+    seen = ""
+
+    def synced() -> bool:
+        nonlocal seen
+        answer = kubectl("-n", "openstack", "exec", "mariadb-server-0", "-c", "mariadb", "--", *argv, timeout=30)
+        status = dict(line.split("\t") for line in answer.splitlines())
+        seen = f"size {status['wsrep_cluster_size']}, {status['wsrep_local_state_comment']}"
+        return status == {"wsrep_cluster_size": "3", "wsrep_local_state_comment": "Synced"}
+
+    wait_until(lambda: f"Galera to have three members: {seen}", synced, 120)
+
+
+def _check_prometheus() -> None:
+    """Return once every target that Prometheus has found is up."""
+    path = "/api/v1/namespaces/monitoring/services/prometheus-server:80/proxy/api/v1/targets?state=active"
+    down: set[str] = {"not asked yet"}
+
+    def up() -> bool:
+        nonlocal down
+        targets = json.loads(kubectl("get", "--raw", path, timeout=30))["data"]["activeTargets"]
+        down = {target["scrapeUrl"] for target in targets if target["health"] != "up"}
+        return bool(targets) and not down
+
+    wait_until(lambda: f"Prometheus's targets to be up: {' '.join(sorted(down))}", up, 120)
+
+
+_CHECKS: dict[str, Callable[[], None]] = {
+    "ceph": _check_ceph,
+    "mariadb": _check_mariadb,
+    "prometheus": _check_prometheus,
+}
