@@ -1,1 +1,19 @@
-"""The acceptance trial for OpenStack clouds that run on Kubernetes."""
+"""The acceptance trial for OpenStack clouds that run on Kubernetes.
+
+As a pytest plugin (`-p seatrial`) this package brings the facts, and the plugins that decide how a run behaves.
+"""
+
+pytest_plugins = [
+    "seatrial.plugins.invariants",
+    "seatrial.plugins.offenders",
+    "seatrial.plugins.waivers",
+    "seatrial.plugins.judgement",
+    "seatrial.plugins.settling",
+    "seatrial.plugins.gate",
+    "seatrial.plugins.summary",
+    "seatrial.plugins.allure_labels",
+    "seatrial.fixtures.target",
+    "seatrial.fixtures.ceph",
+    "seatrial.fixtures.cluster",
+    "seatrial.fixtures.nodes",
+]

@@ -1,0 +1,67 @@
+"""What Allure is told: ids, severities and sources as labels, and a history that survives renaming a test."""
+
+from __future__ import annotations
+
+from hashlib import md5
+from typing import Any
+
+import allure_commons
+import pytest
+from allure_commons.model2 import Label, Link, TestResult
+from seatrial.plugins.invariants import Invariant, invariant_of
+
+
+class AllureLabels:
+    """Labels each result with its invariant before it is written."""
+
+    def __init__(self) -> None:
+        self._running: Invariant | None = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
+        """Remember whose result is written."""
+        self._running = invariant_of(item)
+        try:
+            return (yield)
+        finally:
+            self._running = None
+
+    @allure_commons.hookimpl(tryfirst=True)
+    def report_result(self, result: TestResult) -> None:
+        """Label a result. The history id comes from the invariant's id, so that a renamed test keeps its trend."""
+        invariant = self._running
+        if invariant is None:
+            return
+        result.name = f"{invariant.id} {invariant.title}"
+        result.historyId = md5(invariant.id.encode(), usedforsecurity=False).hexdigest()
+        result.testCaseId = result.historyId
+        kept = [label for label in result.labels if label.name not in {"severity", "feature", "epic", "tag"}]
+        labels = {
+            "severity": invariant.severity,
+            "epic": invariant.kind,
+            "feature": invariant.subsystem,
+            "story": invariant.id,
+            "AS_ID": invariant.id,
+            "source": invariant.source,
+        }
+        result.labels = [*kept, *(Label(name=name, value=value) for name, value in labels.items())]
+        result.description = f"{invariant.cost}\n\n**Remedy:** {invariant.remedy}"
+        result.links = [
+            *result.links,
+            Link(type="tms", url=f"docs/invariants.md#{invariant.id.lower()}", name=invariant.id),
+        ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take part only where Allure results are written."""
+    if config.getoption("allure_report_dir", None):
+        labels = AllureLabels()
+        config.pluginmanager.register(labels, "seatrial-allure")
+        allure_commons.plugin_manager.register(labels, "seatrial-allure")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave Allure as it was."""
+    labels = config.pluginmanager.get_plugin("seatrial-allure")
+    if labels is not None:
+        allure_commons.plugin_manager.unregister(labels)

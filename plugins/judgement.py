@@ -1,0 +1,133 @@
+"""What a test's end means for its invariant: it holds, is violated, is unread, or does not concern the cloud."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pytest
+from seatrial.plugins.invariants import Invariant, invariant_of
+from seatrial.plugins.offenders import offenders_of
+from seatrial.plugins.waivers import waivers_of
+
+HOLDS = "holds"
+VIOLATED = "violated"
+UNDETERMINED = "undetermined"
+NOT_CONCERNED = "not concerned"
+WAIVED = "waived"
+STALE = "stale waiver"
+NOT_JUDGED = "not judged"
+
+OUTCOMES = (HOLDS, VIOLATED, UNDETERMINED, NOT_CONCERNED, WAIVED, STALE, NOT_JUDGED)
+
+
+@dataclass
+class Judgement:
+    """How one invariant was judged.
+
+    `offenders` are the lines of those that are not waived, `waived` of those that are. `reason` says why the claim
+    could not be read or does not concern the cloud, `settling` what `--settle` saw. `duration` is in seconds.
+    """
+
+    id: str
+    title: str
+    severity: str
+    outcome: str
+    offenders: list[str] = field(default_factory=list)
+    waived: list[str] = field(default_factory=list)
+    reason: str = ""
+    settling: str = ""
+    duration: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it travels between processes."""
+        return asdict(self)
+
+
+_NOTES = pytest.StashKey[dict[str, str]]()
+
+
+def annotate(item: pytest.Item, note: str) -> None:
+    """Add what settling saw to the item's next judgement."""
+    item.stash[_NOTES] = {"settling": note}
+
+
+def judgement_of(report: pytest.TestReport) -> Judgement | None:
+    """Return the judgement that a report carries, if it is about an invariant."""
+    carried = getattr(report, "seatrial", None)
+    return Judgement(**carried) if carried else None
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Turn what was raised into the invariant's outcome, before any other plugin looks at the report."""
+    report: pytest.TestReport = yield
+    invariant = invariant_of(item)
+    raised = call.excinfo.value if call.excinfo else None
+    meaning = getattr(raised, "seatrial_outcome", None)
+    if meaning == NOT_CONCERNED:
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), item.location[1] or 0, f"Skipped: {raised}")
+    if invariant is None:
+        return report
+    judgement = _judged(item, invariant, call, report)
+    if judgement is None:
+        return report
+    if judgement.outcome == UNDETERMINED:
+        if meaning is not None:
+            report.longrepr = f"could not be read: {raised}"
+        # pytest and JUnit tell an error from a failure by the phase: a claim that could not look has not failed.
+        report.outcome, report.when = "failed", "setup"
+    elif judgement.outcome == WAIVED:
+        report.outcome = "skipped"
+        report.wasxfail = f"waived: {judgement.reason}"
+    judgement.duration = round(call.duration, 3)
+    report.seatrial = judgement.as_dict()  # type: ignore[attr-defined]
+    return report
+
+
+def _judged(
+    item: pytest.Item, invariant: Invariant, call: pytest.CallInfo[None], report: pytest.TestReport
+) -> Judgement | None:
+    """Judge at the end of a phase; None where the phase decides nothing."""
+    judgement = Judgement(invariant.id, invariant.title, invariant.severity, HOLDS)
+    judgement.settling = item.stash.get(_NOTES, {}).get("settling", "")
+    if call.excinfo is None:
+        if call.when != "call":
+            return None
+        if waivers_of(item.config).of(invariant.id):
+            judgement.outcome = STALE
+            judgement.reason = "; ".join(str(waiver) for waiver in waivers_of(item.config).of(invariant.id))
+        return judgement
+    raised = call.excinfo.value
+    if report.outcome == "skipped":
+        judgement.outcome = NOT_CONCERNED
+        judgement.reason = str(raised)
+    elif call.when == "call" and isinstance(raised, AssertionError | pytest.fail.Exception):
+        _violated(item, judgement, str(raised))
+    else:
+        judgement.outcome = UNDETERMINED
+        known = getattr(raised, "seatrial_outcome", None) is not None
+        judgement.reason = str(raised) if known else f"{type(raised).__name__}: {raised}"
+    return judgement
+
+
+def _violated(item: pytest.Item, judgement: Judgement, message: str) -> None:
+    offenders = offenders_of(item) or [message.splitlines()[0] if message else "the claim is false"]
+    covering = {line: waivers_of(item.config).covering(judgement.id, line) for line in offenders}
+    judgement.waived = [f"{line} [waived: {waiver}]" for line, waiver in covering.items() if waiver]
+    judgement.offenders = [line for line, waiver in covering.items() if not waiver]
+    judgement.outcome = VIOLATED if judgement.offenders else WAIVED
+    if judgement.outcome == WAIVED:
+        judgement.reason = "; ".join(sorted({str(waiver) for waiver in covering.values() if waiver}))
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Name what could not be read for what it is, and what is judged again for that."""
+    if report.outcome == "rerun":  # type: ignore[comparison-overlap]
+        return "settling", "s", "SETTLING"
+    judgement = judgement_of(report)
+    if judgement is None:
+        return None
+    words = {UNDETERMINED: ("error", "U", "UNDETERMINED"), VIOLATED: ("failed", "V", "VIOLATED")}
+    return words.get(judgement.outcome)

@@ -1,0 +1,133 @@
+"""The end of a run in words: the verdict, what closed the gate and its remedies, what is unread, what is waived."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from seatrial.plugins.gate import GATE, Exit, Gate
+from seatrial.plugins.judgement import NOT_CONCERNED, NOT_JUDGED, STALE, UNDETERMINED, WAIVED, Judgement
+from seatrial.plugins.waivers import waivers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_COLOURS = {"open": "green", "closed": "red"}
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say which cloud is on trial, once it is known."""
+    given = config.getoption("seatrial_cloud") or config.getoption("seatrial_bundle")
+    return [f"seatrial: cloud {given}"] if given else []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the verdict and its reasons."""
+    gate = config.stash.get(GATE, None)
+    if gate is None or not gate.judgements or config.getoption("collectonly") or gate.exit == Exit.USAGE:
+        return
+    about = gate.about
+    if config.getoption("seatrial_capture"):
+        _captured(terminalreporter, about)
+        return
+    colour = {_COLOURS.get(gate.verdict, "yellow"): True}
+    terminalreporter.section(f"the gate is {gate.verdict}", sep="=", bold=True, **colour)
+    for line in _lines(gate, about, config):
+        red = line.startswith("closed by")
+        terminalreporter.write_line(line, red=red, bold=red)
+    _for_github(gate, about)
+
+
+def _captured(reporter: pytest.TerminalReporter, about: dict[str, Any]) -> None:
+    reporter.section("recorded")
+    reporter.write_line(f"{about['answers']} answers of {about['cloud']} in {about['evidence']}")
+    for question, reason in sorted(about["failures"].items()):
+        reporter.write_line(f"could not be read: {question}: {reason}")
+    if about["trouble"]:
+        reporter.write_line(f"not complete: {about['trouble']}", red=True)
+
+
+def _lines(gate: Gate, about: dict[str, Any], config: pytest.Config) -> Iterable[str]:
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in gate.counts().items() if count)
+    seconds = (gate.finished - gate.started).total_seconds()
+    yield f"cloud {about.get('cloud', '?')}, profile {about.get('profile', '?')}: {counts}, in {seconds:.1f} s"
+    if about.get("source"):
+        yield f"read from {about['source']}" + (f", {about['retries']} retries" if about.get("retries") else "")
+    yield from _violations(gate, "closed by", gate.violated)
+    if config.getoption("seatrial_strict_waivers"):
+        yield from _reasons("closed by waivers that are not needed any more", gate.with_outcome(STALE))
+    yield from _violations(gate, f"warned by (less severe than {gate.fail_at})", gate.warned)
+    yield from _unread(gate.with_outcome(UNDETERMINED))
+    if gate.exit == Exit.INTERRUPTED:
+        missing = gate.with_outcome(NOT_JUDGED)
+        yield f"interrupted: {len(missing)} not judged; what was judged stands"
+    yield from _reasons("does not concern this cloud", gate.with_outcome(NOT_CONCERNED))
+    yield from _reasons("waived", gate.with_outcome(WAIVED))
+    if not config.getoption("seatrial_strict_waivers"):
+        yield from _reasons("waived, but holds again: take the waiver out", gate.with_outcome(STALE))
+    waivers = waivers_of(config)
+    yield from (f"waiver expired on {waiver.until}: {waiver}" for waiver in waivers.expired)
+    yield from (f"waiver ends soon: {waiver}" for waiver in waivers.ending())
+    if about.get("evidence") and not about.get("trouble"):
+        yield f"evidence: {about['evidence']}"
+    if about.get("trouble"):
+        yield f"the evidence is not complete ({about['trouble']}); the verdict stands without it"
+    if gate.trouble:
+        yield gate.trouble
+
+
+def _violations(gate: Gate, heading: str, judgements: list[Judgement]) -> Iterable[str]:
+    if not judgements:
+        return
+    yield heading
+    consequences = {cause: [j.id for j in judgements if cause in gate.causes_of(j)] for cause in gate.judgements}
+    for judgement in judgements:
+        yield f"  {judgement.id} {judgement.severity}: {judgement.title}"
+        yield from (f"      {line}" for line in judgement.offenders)
+        yield from (f"      {line}" for line in judgement.waived)
+        if judgement.settling:
+            yield f"      {judgement.settling}"
+        causes = gate.causes_of(judgement)
+        if causes:
+            yield f"      explained by {', '.join(causes)}"
+        elif judgement.id in gate.invariants:
+            yield f"      remedy: {gate.invariants[judgement.id].remedy}"
+        if consequences.get(judgement.id):
+            yield f"      explains {', '.join(consequences[judgement.id])}"
+
+
+def _unread(judgements: list[Judgement]) -> Iterable[str]:
+    by_reason: dict[str, list[str]] = {}
+    for judgement in judgements:
+        by_reason.setdefault(judgement.reason, []).append(judgement.id)
+    if by_reason:
+        yield "could not be read"
+    for reason, ids in by_reason.items():
+        yield f"  {', '.join(ids)}: {reason}"
+
+
+def _reasons(heading: str, judgements: list[Judgement]) -> Iterable[str]:
+    if judgements:
+        yield heading
+        yield from (f"  {judgement.id} {judgement.title}: {judgement.reason}" for judgement in judgements)
+
+
+def _for_github(gate: Gate, about: dict[str, Any]) -> None:
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return
+    rows = [
+        f"## The gate is {gate.verdict}",
+        "",
+        f"Cloud `{about.get('cloud')}`, profile `{about.get('profile')}`.",
+        "",
+    ]
+    rows += ["| invariant | severity | outcome | what |", "| --- | --- | --- | --- |"]
+    for judgement in [*gate.violated, *gate.warned, *gate.with_outcome(UNDETERMINED), *gate.with_outcome(WAIVED)]:
+        what = "<br>".join(judgement.offenders or [judgement.reason]).replace("|", "\\|")
+        rows.append(f"| {judgement.id} {judgement.title} | {judgement.severity} | {judgement.outcome} | {what} |")
+    with Path(path).open("a") as summary:
+        summary.write("\n".join(rows) + "\n")
