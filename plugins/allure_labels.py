@@ -26,7 +26,7 @@ class AllureLabels:
         finally:
             self._running = None
 
-    @allure_commons.hookimpl(tryfirst=True)
+    @allure_commons.hookimpl(tryfirst=True)  # type: ignore[untyped-decorator]
     def report_result(self, result: TestResult) -> None:
         """Label a result. The history id comes from the invariant's id, so that a renamed test keeps its trend."""
         invariant = self._running

@@ -6,7 +6,6 @@ import inspect
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from seatrial.plugins import hookspecs
