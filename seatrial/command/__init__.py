@@ -1,0 +1,154 @@
+"""The `seatrial` command: a thin shell around pytest, the profiles and the lab."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+_WRITING = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]}
+
+
+class _Rooms(click.Group):
+    """Loads `lab` only when it is asked for: it is of no use to most runs, and judging should start at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), "lab"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "lab":
+            from seatrial.lab.command import lab  # noqa: PLC0415 - see the class
+
+            return lab
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Rooms, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="seatrial")
+def main() -> None:
+    """Accept or refuse an OpenStack cloud that runs on Kubernetes.
+
+    Start with `seatrial gate`: with nothing but a kubeconfig it finds the cloud, judges it, and opens or closes.
+    """
+
+
+def pytest_command(*arguments: str) -> list[str]:
+    """Return the command line that runs the shipped suites."""
+    return [sys.executable, "-m", "pytest", "-p", "seatrial", *arguments, "--pyargs", "seatrial.suites"]
+
+
+def become(command: list[str]) -> None:
+    """Become another process, so that signals and exit statuses are its own.
+
+    pytest must load `seatrial` before anybody imports it, or the plugins' assertions cannot explain themselves.
+    """
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606 - the interpreter that runs this, with arguments of its own
+
+
+@main.command(context_settings=_WRITING)
+@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+def gate(pytest_arguments: tuple[str, ...]) -> None:
+    """Judge a cloud and open or close the gate.
+
+    \b
+      seatrial gate                            the cloud of the current kubeconfig
+      seatrial gate --cloud prod               a cloud of seatrial.toml
+      seatrial gate --bundle um-cloud-before   a recorded cloud
+      seatrial gate -m ceph                    only claims about Ceph (any pytest argument works)
+      seatrial gate -k CEPH_01 --settle 10m    wait for what is still converging
+
+    \b
+    which cloud      --cloud NAME  --settings FILE  --kubeconfig FILE  --context NAME  --bundle PATH
+    what is demanded --profile NAME|FILE  --fail-at SEVERITY
+    waivers          --waivers FILE  --no-waivers  --strict-waivers
+    patience         --settle TIME
+    what is left     --evidence FOLDER  --verdict FILE  --report FILE  --junit-xml FILE  --alluredir FOLDER
+
+    \b
+    Exit status: 0 open; 1 closed; 2 interrupted; 3 internal error; 4 usage; 5 nothing ran;
+    10 undetermined (something could not be read); 11 resources left behind; 12 refused.
+    """  # noqa: D301 - click's own mark for a paragraph that is not wrapped
+    become(pytest_command("--tb=no", "--quiet", "-r", "N", "--no-header", *pytest_arguments))
+
+
+@main.command(context_settings=_WRITING)
+@click.argument("out", type=click.Path())
+@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+def capture(out: str, pytest_arguments: tuple[str, ...]) -> None:
+    """Record a cloud in OUT and judge nothing.
+
+    OUT becomes a folder, or one file if it ends in .tar.zst. Secrets are hidden before anything is written. Takes the
+    options of `seatrial gate` that say which cloud (and -m, -k for a part of it). Exit status 10 if something could not
+    be read; what could be is kept.
+    """
+    from seatrial.command.recording import record  # noqa: PLC0415 - only this command packs
+
+    sys.exit(record(out, pytest_arguments))
+
+
+@main.command(name="list")
+@click.option("--format", "layout", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def list_(layout: str) -> None:
+    """List every invariant. Contacts nothing."""
+    from seatrial.command import catalogue  # noqa: PLC0415 - it starts pytest
+
+    click.echo(catalogue.as_json() if layout == "json" else catalogue.as_table())
+
+
+def _ids(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from seatrial.command import catalogue  # noqa: PLC0415 - as above
+
+    return [entry["id"] for entry in catalogue.entries() if entry["id"].startswith(incomplete.upper())]
+
+
+@main.command()
+@click.argument("invariant", shell_complete=_ids)
+def explain(invariant: str) -> None:
+    """Say what an invariant claims, what it costs when false, what is asked, and the remedy. Contacts nothing."""
+    from seatrial.command import catalogue  # noqa: PLC0415 - as above
+
+    try:
+        click.echo(catalogue.explained(invariant.upper()))
+    except KeyError:
+        raise click.UsageError(f"no invariant {invariant}; `seatrial list` names them all") from None
+
+
+@main.group()
+def profile() -> None:
+    """Show or check what is demanded of a cloud."""
+
+
+def _profiles(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from seatrial.fixtures.settings import shipped_profiles  # noqa: PLC0415 - completion only
+
+    return [name for name in shipped_profiles() if name.startswith(incomplete)]
+
+
+def _loaded(name: str) -> Any:
+    from seatrial.fixtures.settings import load_profile  # noqa: PLC0415 - other commands need no profile
+    from seatrial.fixtures.strict_toml import WrongSetting  # noqa: PLC0415 - likewise
+
+    try:
+        return load_profile(name)
+    except WrongSetting as wrong:
+        click.echo(f"seatrial: {wrong}", err=True)
+        sys.exit(4)
+
+
+@profile.command()
+@click.argument("name", default="baseline", shell_complete=_profiles)
+def show(name: str) -> None:
+    """Print every threshold of a profile with where its number comes from."""
+    from seatrial.command.thresholds import described  # noqa: PLC0415 - as above
+
+    click.echo(described(_loaded(name)))
+
+
+@profile.command()
+@click.argument("name", shell_complete=_profiles)
+def check(name: str) -> None:
+    """Say whether a profile can be used; exit status 4 with file, line and key if not."""
+    click.echo(f"{_loaded(name).name}: in order")
