@@ -12,14 +12,15 @@ import os
 import struct
 import time
 import uuid
-from pathlib import Path
 from typing import Any
 
 import yaml
-from seatrial.lab.kubectl import apply, kubectl, wait_until
+from seatrial.lab.kubectl import apply, kubectl
+from seatrial.lab.shell import wait_until
+from seatrial.lab.topology import ROOM
 
 NAMESPACE = "rook-ceph"
-CHART = Path(__file__).parent / "charts" / "rook-ceph-cluster"
+CHART = ROOM / "charts" / "rook-ceph-cluster"
 TOOLBOX = "deployment/rook-ceph-tools"
 
 _DAEMON_CAPS = {
@@ -117,17 +118,16 @@ def wait_for_health(timeout: float = 180) -> None:
 
     Raises what `wait_until` raises after `timeout` seconds, with the health last seen.
     """
-    seen = "no answer yet"
 
-    def sound() -> bool:
-        nonlocal seen
+    def unsound() -> str | None:
         status = ceph_json("status")
         groups = {group["state_name"]: group["count"] for group in status["pgmap"].get("pgs_by_state", [])}
         health = status["health"]
-        seen = f"{health['status']} {' '.join(health['checks'])} {groups}"
-        return health["status"] == "HEALTH_OK" and set(groups) == {"active+clean"}
+        if health["status"] == "HEALTH_OK" and set(groups) == {"active+clean"}:
+            return None
+        return f"{health['status']} {' '.join(health['checks'])} {groups}"
 
-    wait_until(lambda: f"Ceph to be HEALTH_OK: {seen}", sound, timeout)
+    wait_until("Ceph to be HEALTH_OK", unsound, timeout=timeout, interval=1)
 
 
 def _setting(who: str, name: str, value: str) -> dict[str, Any]:

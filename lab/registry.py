@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 
-IMAGES = Path(__file__).parent / "images"
+from seatrial.lab.topology import ROOM
+
+IMAGES = ROOM / "images"
 
 # Known to the registry in this form only, as quay.io knows it: a node that lost the image cannot pull it again.
 SCHEMA1 = "airshipit/kubernetes-entrypoint:v1.0.0"

@@ -11,17 +11,24 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from seatrial.lab import ceph, registry
-from seatrial.lab.kubectl import helm, kubectl, wait_until
+from seatrial.lab.kubectl import helm, kubectl
+from seatrial.lab.shell import say, step, wait_until
+from seatrial.lab.topology import (
+    CONTROLLER_MANAGER_PORT,
+    ETCD_METRICS_PORT,
+    MACHINE_ADDRESS,
+    ROOM,
+    SCHEDULER_PORT,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CHARTS = Path(__file__).parent / "charts"
+CHARTS = ROOM / "charts"
 PARTS = ("rabbitmq", "mariadb", "memcached", "ceph", "prometheus", "registry")
 
 # "As soon as the API answers": a chart may be installed while its images are still unpacked.
@@ -61,7 +68,7 @@ def install(only: set[str] | None, *, rabbitmq_replicas: int = 1) -> None:
     if "ceph" in parts:
         _make_namespace(ceph.NAMESPACE)
         ceph.make_secrets()
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    with step("installing the releases"), ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(_install, releases))
     _wait_for_workloads({release.name for release in releases})
     for part in parts:
@@ -88,9 +95,8 @@ def _install(release: Release) -> None:
     if listed and listed[0]["status"] == "deployed":
         status = json.loads(helm("status", release.name, "-n", release.namespace, "-o", "json", timeout=30))
         if status["info"]["description"] == release.fingerprint:
-            print(f"release {release.name}: unchanged", flush=True)
             return
-    print(f"release {release.name}: installing", flush=True)
+    say(f"release {release.name}: installing")
     helm(
         *("upgrade", "--install", release.name, str(CHARTS / release.name)),
         *("--namespace", release.namespace, "--create-namespace"),
@@ -112,25 +118,33 @@ def _nodes() -> list[str]:
 
 def _control_plane() -> dict[str, Any]:
     """Return where the processes outside pods serve their metrics; the API server is found by its own Service."""
-    return {}
+
+    def job(scheme: str, port: int) -> dict[str, Any]:
+        return {"scheme": scheme, "targets": [f"{MACHINE_ADDRESS}:{port}"]}
+
+    return {
+        "etcd": job("http", ETCD_METRICS_PORT),
+        "kube-controller-manager": job("https", CONTROLLER_MANAGER_PORT),
+        "kube-scheduler": job("https", SCHEDULER_PORT),
+    }
 
 
 def _wait_for_workloads(releases: set[str]) -> None:
     """Return once every Deployment, StatefulSet and DaemonSet of these releases has all its pods ready."""
-    late: list[str] = []
 
-    def ready() -> bool:
-        nonlocal late
+    def late() -> str | None:
         listed = json.loads(kubectl("get", "deployments,statefulsets,daemonsets", "-A", "-o", "json", timeout=30))
-        late = [
-            described
-            for workload in listed["items"]
-            if (workload["metadata"].get("annotations") or {}).get("meta.helm.sh/release-name") in releases
-            if (described := _lateness(workload))
-        ]
-        return not late
+        return (
+            ", ".join(
+                described
+                for workload in listed["items"]
+                if (workload["metadata"].get("annotations") or {}).get("meta.helm.sh/release-name") in releases
+                if (described := _lateness(workload))
+            )
+            or None
+        )
 
-    wait_until(lambda: "pods to be ready: " + ", ".join(late), ready, _READY_TIMEOUT)
+    wait_until("pods to be ready", late, timeout=_READY_TIMEOUT, interval=1)
 
 
 def _lateness(workload: dict[str, Any]) -> str:
@@ -157,30 +171,25 @@ def _check_mariadb() -> None:
     """Return once all members are in one primary component."""
     query = "show status where variable_name in ('wsrep_cluster_size', 'wsrep_local_state_comment')"
     argv = ["mysql", "--defaults-file=/etc/mysql/admin_user.cnf", "--host=localhost", "-Nse", query]
-    seen = ""
 
-    def synced() -> bool:
-        nonlocal seen
+    def missing() -> str | None:
         answer = kubectl("-n", "openstack", "exec", "mariadb-server-0", "-c", "mariadb", "--", *argv, timeout=30)
-        status = dict(line.split("\t") for line in answer.splitlines())
-        seen = f"size {status['wsrep_cluster_size']}, {status['wsrep_local_state_comment']}"
-        return status == {"wsrep_cluster_size": "3", "wsrep_local_state_comment": "Synced"}
+        seen = " ".join(answer.split())
+        return None if seen == "wsrep_cluster_size 3 wsrep_local_state_comment Synced" else seen
 
-    wait_until(lambda: f"Galera to have three members: {seen}", synced, 120)
+    wait_until("Galera to have three members", missing, timeout=120)
 
 
 def _check_prometheus() -> None:
     """Return once every target that Prometheus has found is up."""
     path = "/api/v1/namespaces/monitoring/services/prometheus-server:80/proxy/api/v1/targets?state=active"
-    down: set[str] = {"not asked yet"}
 
-    def up() -> bool:
-        nonlocal down
+    def down() -> str | None:
         targets = json.loads(kubectl("get", "--raw", path, timeout=30))["data"]["activeTargets"]
-        down = {target["scrapeUrl"] for target in targets if target["health"] != "up"}
-        return bool(targets) and not down
+        late = {target["scrapeUrl"] for target in targets if target["health"] != "up"}
+        return " ".join(sorted(late)) or None if targets else "none found"
 
-    wait_until(lambda: f"Prometheus's targets to be up: {' '.join(sorted(down))}", up, 120)
+    wait_until("Prometheus's targets to be up", down, timeout=120, interval=1)
 
 
 _CHECKS: dict[str, Callable[[], None]] = {
