@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from seatrial.lab import ceph, registry
-from seatrial.lab.kubectl import helm, kubectl
+from seatrial.lab.kubectl import get, helm, kubectl
 from seatrial.lab.shell import say, step, wait_until
 from seatrial.lab.topology import (
     CONTROLLER_MANAGER_PORT,
@@ -68,8 +68,15 @@ def install(only: set[str] | None, *, rabbitmq_replicas: int = 1) -> None:
     if "ceph" in parts:
         _make_namespace(ceph.NAMESPACE)
         ceph.make_secrets()
+    listed = json.loads(helm("list", "--all-namespaces", "--deployed", "--output", "json", timeout=30))
+    deployed = {(release["namespace"], release["name"]) for release in listed}
+
+    def bring(release: Release) -> None:
+        if (release.namespace, release.name) not in deployed or not _is_current(release):
+            _install(release)
+
     with step("installing the releases"), ThreadPoolExecutor(max_workers=4) as pool:
-        list(pool.map(_install, releases))
+        list(pool.map(bring, releases))
     _wait_for_workloads({release.name for release in releases})
     for part in parts:
         _CHECKS.get(part, lambda: None)()
@@ -89,21 +96,20 @@ def _releases(part: str, rabbitmq_replicas: int) -> list[Release]:
 
 
 def _install(release: Release) -> None:
-    listed = json.loads(
-        helm("list", "-n", release.namespace, "--filter", f"^{release.name}$", "-o", "json", timeout=30)
-    )
-    if listed and listed[0]["status"] == "deployed":
-        status = json.loads(helm("status", release.name, "-n", release.namespace, "-o", "json", timeout=30))
-        if status["info"]["description"] == release.fingerprint:
-            return
     say(f"release {release.name}: installing")
     helm(
-        *("upgrade", "--install", release.name, str(CHARTS / release.name)),
+        *("upgrade", "--install", release.name, CHARTS / release.name),
         *("--namespace", release.namespace, "--create-namespace"),
         *("--description", release.fingerprint, "--values", "-"),
         stdin=yaml.safe_dump(release.values),
         timeout=_INSTALL_TIMEOUT,
     )
+
+
+def _is_current(release: Release) -> bool:
+    """Tell whether the deployed revision was made from this very chart and these values."""
+    status = json.loads(helm("status", release.name, "--namespace", release.namespace, "--output", "json", timeout=30))
+    return status["info"]["description"] == release.fingerprint
 
 
 def _make_namespace(name: str) -> None:
@@ -112,8 +118,7 @@ def _make_namespace(name: str) -> None:
 
 
 def _nodes() -> list[str]:
-    listed = json.loads(kubectl("get", "nodes", "-o", "json", timeout=30))
-    return sorted(node["metadata"]["name"] for node in listed["items"])
+    return sorted(node["metadata"]["name"] for node in get("nodes")["items"])
 
 
 def _control_plane() -> dict[str, Any]:
@@ -133,7 +138,7 @@ def _wait_for_workloads(releases: set[str]) -> None:
     """Return once every Deployment, StatefulSet and DaemonSet of these releases has all its pods ready."""
 
     def late() -> str | None:
-        listed = json.loads(kubectl("get", "deployments,statefulsets,daemonsets", "-A", "-o", "json", timeout=30))
+        listed = get("deployments,statefulsets,daemonsets", "--all-namespaces")
         return (
             ", ".join(
                 described
