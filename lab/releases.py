@@ -109,7 +109,7 @@ def _install(release: Release) -> None:
 def _is_current(release: Release) -> bool:
     """Tell whether the deployed revision was made from this very chart and these values."""
     status = json.loads(helm("status", release.name, "--namespace", release.namespace, "--output", "json", timeout=30))
-    return status["info"]["description"] == release.fingerprint
+    return bool(status["info"]["description"] == release.fingerprint)
 
 
 def _make_namespace(name: str) -> None:

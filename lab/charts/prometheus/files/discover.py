@@ -14,22 +14,24 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from typing import Any
 
 ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TARGETS = pathlib.Path(os.environ["TARGETS"])
 API = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
 
 
-def items(path: str) -> list[dict[str, object]]:
+def items(path: str) -> list[dict[str, Any]]:
     """Return the objects that the API server lists under `path`."""
     headers = {"Authorization": "Bearer " + (ACCOUNT / "token").read_text(encoding="ascii").strip()}
     tls = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
     request = urllib.request.Request(API + path, headers=headers)  # noqa: S310 - API begins with https://
     with urllib.request.urlopen(request, timeout=10, context=tls) as answer:  # noqa: S310 - likewise
-        return json.load(answer)["items"]
+        found: list[dict[str, Any]] = json.load(answer)["items"]
+        return found
 
 
-def node_targets(port: int) -> list[dict[str, object]]:
+def node_targets(port: int) -> list[dict[str, Any]]:
     """Return one target for each node."""
     return [
         {"targets": [f"{address['address']}:{port}"], "labels": {"node": node["metadata"]["name"]}}
@@ -39,7 +41,7 @@ def node_targets(port: int) -> list[dict[str, object]]:
     ]
 
 
-def service_targets(namespace: str, service: str, port: str) -> list[dict[str, object]]:
+def service_targets(namespace: str, service: str, port: str) -> list[dict[str, Any]]:
     """Return one target for each ready address behind the port of this name."""
     path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
     return [
@@ -56,7 +58,7 @@ def service_targets(namespace: str, service: str, port: str) -> list[dict[str, o
     ]
 
 
-def write(job: str, where: dict[str, object]) -> None:
+def write(job: str, where: dict[str, Any]) -> None:
     """Bring the file of one job up to date."""
     found = service_targets(**where) if "service" in where else node_targets(**where)
     file = TARGETS / f"{job}.json"
