@@ -1,3 +1,3 @@
 """Joins the rooms: facts, plugins and marks for everything that pytest runs in this repository."""
 
-pytest_plugins = ["seatrial"]
+pytest_plugins = ["seatrial", "pytester"]

@@ -1,0 +1,68 @@
+"""Claims to be judged without a cloud: the gate is tested on what pytest itself can raise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CLAIMS = """
+import pytest
+from seatrial.fixtures.question import NotConcerned, Unavailable
+
+pytestmark = pytest.mark.ceph
+
+
+def claim(number, severity="normal", **more):
+    return pytest.mark.invariant(id=f"TST-{{number:02}}", severity=severity, source="own", **more)
+
+{body}
+"""
+
+
+class Run:
+    """A finished run of seatrial in a folder of its own."""
+
+    def __init__(self, result: pytest.RunResult, folder: Path) -> None:
+        self.status = int(result.ret)
+        self.text = result.stdout.str()
+        self.errors = result.stderr.str()
+        path = folder / "verdict.json"
+        self.verdict: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+
+    def outcome(self, invariant: str) -> str:
+        """Return how an invariant was judged."""
+        return str(self.judged(invariant)["outcome"])
+
+    def judged(self, invariant: str) -> dict[str, Any]:
+        """Return the verdict's entry of an invariant."""
+        return next(entry for entry in self.verdict["invariants"] if entry["id"] == invariant)
+
+
+class Trial:
+    """Writes claims into a folder and judges them."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.folder = pytester.path
+
+    def claims(self, body: str) -> None:
+        """Write the claims of the trial."""
+        self.pytester.makepyfile(test_claims=CLAIMS.format(body=body))
+
+    def write(self, name: str, text: str) -> None:
+        """Write another file beside the claims."""
+        (self.folder / name).write_text(text)
+
+    def judge(self, *options: str) -> Run:
+        """Judge the claims in a process of their own, as an operator would."""
+        command = ["-p", "seatrial", "--verdict", "verdict.json", "-p", "no:cacheprovider", *options]
+        return Run(self.pytester.runpytest_subprocess(*command), self.folder)
+
+
+@pytest.fixture
+def trial(pytester: pytest.Pytester) -> Trial:
+    """A folder in which claims can be written and judged."""
+    return Trial(pytester)

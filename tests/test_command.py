@@ -1,0 +1,67 @@
+"""The command: list, explain and profile contact nothing and read well."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from seatrial.command import catalogue, main
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, arguments)
+
+
+def test_list_tells_every_invariant_as_json(monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    listed = json.loads(run("list", "--format", "json").output)
+    assert all(
+        set(entry) == {"id", "title", "subsystem", "kind", "severity", "source", "remedy", "test"} for entry in listed
+    )
+    assert all(entry["remedy"]["risk"] is None and entry["remedy"]["text"] for entry in listed)
+    assert "CEPH-01" in [entry["id"] for entry in listed]
+
+
+def test_explain_tells_what_is_asked():
+    said = run("explain", "ceph-01")
+    assert said.exit_code == 0
+    assert "osd pool ls detail" in said.output
+    assert "Remedy:" in said.output
+
+
+def test_explain_of_an_unknown_id_is_a_usage_error():
+    said = run("explain", "CEPH-99")
+    assert said.exit_code == 2
+    assert "no invariant CEPH-99" in said.output
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("gate",), ("list",), ("explain",), ("capture",), ("profile", "show"), ("lab",)]
+)
+def test_every_help_reads_well(command):
+    said = run(*command, "--help")
+    assert said.exit_code == 0
+    assert "Usage:" in said.output
+
+
+def test_a_profile_shows_each_number_with_its_source():
+    said = run("profile", "show", "um-cloud")
+    assert "ceph.pool_size = 2" in said.output
+    assert "# UM" in said.output
+
+
+def test_a_wrong_profile_ends_with_4(tmp_path):
+    path = tmp_path / "p.toml"
+    path.write_text('extends = "baseline"\nabout = "x"\n[ceph]\nx = 1\n')
+    said = run("profile", "check", str(path))
+    assert said.exit_code == 4
+    assert "p.toml:4: ceph.x: unknown key" in said.output
+
+
+def test_the_catalogue_in_the_docs_is_fresh():
+    assert (ROOT / "docs" / "invariants.md").read_text() == catalogue.as_markdown(), "run `make docs`"

@@ -1,0 +1,130 @@
+"""Planted secrets: none may reach what is kept or judged."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+
+import pytest
+from seatrial.fixtures.question import Answer, Command, Objects, Pods
+from seatrial.fixtures.redaction import Redactor
+
+LOUD = Command(Pods("p", "a=b"), ("x",))
+SECRET = "hunter2-Geheimnis"
+
+
+def packed(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+def heard(question, body):
+    return Redactor().answer(question, Answer(body.encode(), stderr=body, error=body)).text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"password = {SECRET}",
+        f"admin_password={SECRET}",
+        f"    default_pass = {SECRET}",
+        f"wsrep_sst_auth=sst:{SECRET}",
+        f"transport_url = rabbit://nova:{SECRET}@rabbitmq:5672/nova",
+        f"rabbit://nova:{SECRET}@a:5672,nova:{SECRET}@b:5672/nova",
+        f"connection = mysql+pymysql://nova:{SECRET}@mariadb/nova",
+        f"X-Auth-Token: {SECRET}",
+        f"Authorization: Bearer {SECRET}",
+        f"Set-Cookie: sessionid={SECRET}; Path=/",
+        f"erlang_cookie: {SECRET}",
+        f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----",
+        f"-----BEGIN PRIVATE KEY-----\n{SECRET}",
+        f"mysql --password={SECRET} -e 'select 1'",
+        f'{{"auth": {{"password": "{SECRET}"}}}}',
+        f'[{{"name": "RABBITMQ_ERLANG_COOKIE", "value": "{SECRET}"}}]',
+        f'{{"data": {{"rabbitmq.conf": "default_pass = {SECRET}"}}}}',
+        f'{{"fernet_key": "{SECRET}", "secret": "{SECRET}", "api_key": "{SECRET}"}}',
+    ],
+)
+def test_a_planted_secret_is_hidden(text):
+    answer = Redactor().answer(LOUD, Answer(text.encode(), stderr=text, error=text))
+    assert SECRET not in answer.text + answer.stderr + answer.error
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["AQ" + "a" * 36 + "==", "gAAAA" + "b" * 60, "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"],
+)
+def test_a_secret_is_known_by_its_form(text):
+    assert text not in heard(LOUD, f"something {text} else")
+
+
+def test_the_same_secret_has_the_same_token_within_a_run_and_another_in_the_next():
+    one, other = Redactor(), Redactor()
+    assert one.hide(SECRET) == one.hide(SECRET) != one.hide("another")
+    assert one.hide(SECRET) != other.hide(SECRET)
+
+
+def test_a_secrets_values_are_hidden_but_for_the_options_that_claims_read():
+    conf = f"[keystone_authtoken]\nmemcached_servers = memcached:11211\npassword = {SECRET}\nusername = nova\n"
+    listed = {
+        "items": [
+            {
+                "metadata": {"name": "nova-etc", "namespace": "openstack"},
+                "type": "Opaque",
+                "data": {"nova.conf": packed(conf), "key": packed(SECRET)},
+            }
+        ]
+    }
+    text = heard(Objects("secrets"), json.dumps(listed))
+    assert SECRET not in text
+    assert packed(SECRET) not in text
+    assert "memcached_servers = memcached:11211" in text
+    assert "username = nova" not in text
+
+
+def test_a_helm_release_keeps_what_drift_needs_and_no_secret():
+    manifest = (
+        "kind: Secret\nmetadata: {name: s}\nstringData: {password: " + SECRET + "}\n---\n"
+        "kind: Deployment\nmetadata: {name: d}\nspec: {replicas: 3, template: {spec: {containers: [{name: c, env: "
+        "[{name: OS_PASSWORD, value: " + SECRET + "}]}]}}}\n"
+    )
+    release = {
+        "name": "nova",
+        "version": 3,
+        "info": {"status": "deployed"},
+        "chart": {"metadata": {"name": "nova"}, "values": {"auth": {"admin": {"password": SECRET}}}, "files": ["x"]},
+        "config": {"endpoints": {"identity": {"auth": {"password": SECRET}}}, "pod": {"replicas": {"osapi": 4}}},
+        "manifest": manifest,
+    }
+    encoded = packed(base64.b64encode(gzip.compress(json.dumps(release).encode())).decode())
+    listed = {
+        "items": [
+            {
+                "metadata": {"name": "sh.helm.release.v1.nova.v3", "namespace": "openstack"},
+                "type": "helm.sh/release.v1",
+                "data": {"release": encoded},
+            }
+        ]
+    }
+    text = heard(Objects("secrets"), json.dumps(listed))
+    kept = json.loads(text)["items"][0]["release"]
+    assert SECRET not in text
+    assert encoded not in text
+    assert kept["manifest"][1]["spec"]["replicas"] == 3
+    assert kept["config"]["pod"]["replicas"]["osapi"] == 4
+    assert kept["info"]["status"] == "deployed"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "schedulers_online = 4",
+        '{"pool_name": "vms", "size": 2}',
+        '{"volumes": [{"secret": {"secretName": "nova-etc"}}]}',
+        '{"name": "DEPENDENCY_SERVICE", "value": "openstack:rabbitmq"}',
+        "vm_memory_high_watermark.relative = 0.6",
+    ],
+)
+def test_what_is_no_secret_stays(text):
+    answer = Redactor().answer(LOUD, Answer(text.encode()))
+    assert "redacted" not in answer.text
