@@ -8,6 +8,7 @@ from typing import Any
 import allure_commons
 import pytest
 from allure_commons.model2 import Label, Link, TestResult
+
 from seatrial.plugins.invariants import Invariant, invariant_of
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from seatrial.plugins.invariants import SEVERITIES, Invariant, invariant_of
 from seatrial.plugins.judgement import (
     NOT_JUDGED,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from seatrial.plugins import hookspecs
 
 SEVERITIES = ("trivial", "minor", "normal", "critical", "blocker")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pytest
+
 from seatrial.plugins.invariants import Invariant, invariant_of
 from seatrial.plugins.offenders import offenders_of
 from seatrial.plugins.waivers import waivers_of

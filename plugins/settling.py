@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+
 from seatrial.plugins.invariants import invariant_of
 from seatrial.plugins.judgement import VIOLATED, annotate, judgement_of
 

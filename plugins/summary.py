@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from seatrial.plugins.gate import GATE, Exit, Gate
 from seatrial.plugins.judgement import NOT_CONCERNED, NOT_JUDGED, STALE, UNDETERMINED, WAIVED, Judgement
 from seatrial.plugins.waivers import waivers_of

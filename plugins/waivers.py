@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from seatrial.plugins.invariants import invariant_of
 from seatrial.plugins.offenders import identity
 

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+
 from seatrial.fixtures.bundle import Bundle, Recorder, Recording, TornBundle, pack, reseal, unpack
 from seatrial.fixtures.question import Answer, Command, Objects, Pods, Raw, Unavailable
 from seatrial.fixtures.source import Source
@@ -67,7 +68,7 @@ def test_a_packed_bundle_says_the_same(folder, tmp_path):
 
 def test_an_edited_answer_is_refused_by_name(folder):
     (folder / "objects/all/pods.json").write_text('{"items": []}')
-    with pytest.raises(TornBundle, match="objects/all/pods.json does not match its checksum"):
+    with pytest.raises(TornBundle, match=r"objects/all/pods.json does not match its checksum"):
         Bundle(folder)
     reseal(folder)
     assert Bundle(folder).one(PODS).text == '{"items": []}'
@@ -75,13 +76,13 @@ def test_an_edited_answer_is_refused_by_name(folder):
 
 def test_a_missing_answer_is_refused_by_name(folder):
     (folder / "objects/all/pods.json").unlink()
-    with pytest.raises(TornBundle, match="objects/all/pods.json is missing"):
+    with pytest.raises(TornBundle, match=r"objects/all/pods.json is missing"):
         Bundle(folder)
 
 
 def test_a_stray_file_is_refused_by_name(folder):
     (folder / "note.txt").write_text("hello")
-    with pytest.raises(TornBundle, match="note.txt is not in manifest.json"):
+    with pytest.raises(TornBundle, match=r"note.txt is not in manifest.json"):
         Bundle(folder)
 
 
@@ -95,7 +96,7 @@ def test_a_newer_schema_is_refused(folder):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "x"}', '{"schema": 1}', '{"schema": 1, "recorded": "x"}'])
 def test_a_torn_manifest_is_refused(folder, text):
     (folder / "manifest.json").write_text(text)
-    with pytest.raises(TornBundle, match="manifest.json cannot be understood"):
+    with pytest.raises(TornBundle, match=r"manifest.json cannot be understood"):
         Bundle(folder)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -223,4 +222,4 @@ def test_other_runs_are_left_alone(pytester):
     result = pytester.runpytest_subprocess("-p", "seatrial", "-p", "no:cacheprovider")
     assert result.ret == 0
     assert "the gate is" not in result.stdout.str()
-    assert not os.path.exists(pytester.path / "evidence")
+    assert not (pytester.path / "evidence").exists()

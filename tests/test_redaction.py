@@ -7,6 +7,7 @@ import gzip
 import json
 
 import pytest
+
 from seatrial.fixtures.question import Answer, Command, Objects, Pods
 from seatrial.fixtures.redaction import Redactor
 

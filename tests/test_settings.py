@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from seatrial.fixtures.settings import PROFILES, load_cloud, load_profile, shipped_profiles
-from seatrial.fixtures.strict_toml import WrongSetting, load
 
 from seatrial.command.thresholds import sources
+from seatrial.fixtures.settings import PROFILES, load_cloud, load_profile, shipped_profiles
+from seatrial.fixtures.strict_toml import WrongSetting, load
 
 
 @pytest.mark.parametrize("name", shipped_profiles())
@@ -72,5 +72,5 @@ def test_one_file_names_several_clouds_with_paths_beside_it(tmp_path):
 def test_an_unknown_key_of_a_cloud_is_told(tmp_path):
     path = tmp_path / "seatrial.toml"
     path.write_text('[clouds.a]\nkubconfig = "x"\n')
-    with pytest.raises(WrongSetting, match="seatrial.toml:2: clouds.a.kubconfig: unknown key"):
+    with pytest.raises(WrongSetting, match=r"seatrial.toml:2: clouds.a.kubconfig: unknown key"):
         load_cloud("a", path)
