@@ -22,3 +22,31 @@ check: build/typed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=build/typed $(BIN)/mypy -p seatrial.fixtures -p seatrial.plugins -p seatrial.lab -p seatrial.command
+
+docs: $(READY)
+	$(BIN)/python -m seatrial.command.catalogue > docs/invariants.md
+
+# Both recorded clouds come from the lab: one with the faults of the UM report in place, one sound.
+OUT := reports/out
+gate: $(READY)
+	@mkdir -p $(OUT)
+	@$(BIN)/seatrial gate --bundle um-cloud-before --profile lab --verdict $(OUT)/before.json; \
+	  status=$$?; test $$status -eq 1 || { echo "um-cloud-before should close the gate (exit 1), not exit $$status"; exit 1; }
+	@$(BIN)/seatrial gate --bundle um-cloud-after --profile lab --verdict $(OUT)/after.json
+	@$(BIN)/seatrial report $(OUT)/before.json $(OUT)/after.json --out $(OUT)/report.html
+
+# LAB is yes where this machine can carry the lab: root with the capabilities for namespaces and mounts.
+LAB := $(shell test "$$(id -u)" = 0 && unshare --mount --pid --fork true 2>/dev/null && echo yes)
+test: $(READY) check
+	$(BIN)/python -m pytest tests -n 2 -q -m "not lab"
+
+lab-test: $(READY)
+ifeq ($(LAB),yes)
+	$(BIN)/python -m pytest tests -q -m lab $(if $(ALL),,-m "lab and not round") --durations 10
+else
+	@echo "the lab cannot run here: it needs root, and unshare of mount and pid namespaces"
+	@test -z "$$CI"
+endif
+
+clean:
+	rm -rf build dist $(OUT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -65,7 +66,7 @@ def gate(pytest_arguments: tuple[str, ...]) -> None:
     what is demanded --profile NAME|FILE  --fail-at SEVERITY
     waivers          --waivers FILE  --no-waivers  --strict-waivers
     patience         --settle TIME
-    what is left     --evidence FOLDER  --verdict FILE  --report FILE  --junit-xml FILE  --alluredir FOLDER
+    what is left     --evidence FOLDER  --verdict FILE  --junit-xml FILE  --alluredir FOLDER
 
     \b
     Exit status: 0 open; 1 closed; 2 interrupted; 3 internal error; 4 usage; 5 nothing ran;
@@ -114,6 +115,21 @@ def explain(invariant: str) -> None:
         click.echo(catalogue.explained(invariant.upper()))
     except KeyError:
         raise click.UsageError(f"no invariant {invariant}; `seatrial list` names them all") from None
+
+
+@main.command()
+@click.argument("verdicts", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+@click.option("-o", "--out", type=click.Path(dir_okay=False), default="report.html", show_default=True)
+def report(verdicts: tuple[str, ...], out: str) -> None:
+    """Show verdict files side by side on one page, as before and after an upgrade."""
+    from seatrial.reports.page import write  # noqa: PLC0415 - only this command shows
+
+    try:
+        write([Path(verdict) for verdict in verdicts], Path(out))
+    except (OSError, ValueError) as error:
+        click.echo(f"seatrial: {error}", err=True)
+        sys.exit(4)
+    click.echo(out)
 
 
 @main.group()

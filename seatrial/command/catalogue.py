@@ -85,7 +85,7 @@ def explained(invariant_id: str) -> str:
     invariant, names = found[invariant_id]
     parts = [
         f"{invariant.id}  {invariant.title}",
-        f"{invariant.severity}, {invariant.subsystem}, {invariant.kind} ({KINDS[invariant.kind]}), "
+        f"{invariant.severity}, {invariant.subsystem}, {invariant.kind}: {KINDS[invariant.kind]}",
         f"source: {invariant.source}",
         "",
         textwrap.fill(invariant.cost, 100),
@@ -118,8 +118,8 @@ def as_markdown() -> str:
             "",
             f"## {invariant.id}",
             "",
-            f"**{invariant.title[0].upper()}{invariant.title[1:]}.** {invariant.severity.capitalize()}, "
-            f"{invariant.subsystem}; source: {invariant.source}; test `{invariant.test}`.",
+            f"**{invariant.title[0].upper()}{invariant.title[1:]}.**",
+            f"{invariant.severity.capitalize()}; source: {invariant.source}; test `{invariant.test}`.",
             "",
             invariant.cost,
             "",
