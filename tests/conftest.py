@@ -68,3 +68,9 @@ class Trial:
 def trial(pytester: pytest.Pytester) -> Trial:
     """A folder in which claims can be written and judged."""
     return Trial(pytester)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Marks of the tests of the tests."""
+    config.addinivalue_line("markers", "lab: needs root and brings up a real cloud")
+    config.addinivalue_line("markers", "round: the complete round of faults on the lab, `make lab-test ALL=1`")

@@ -1,0 +1,128 @@
+"""The judge: a real cloud, broken for real, judged live by a user who may only read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+from seatrial.lab import lifecycle
+from seatrial.lab.faults import all_faults
+from seatrial.lab.topology import LOGS, NOBODY_KUBECONFIG, READER_KUBECONFIG
+
+pytestmark = pytest.mark.lab
+
+FAULTS = all_faults()
+
+SAMPLE = (
+    "pool-size-1",
+)  # fmt: skip
+"""Faults that `make lab-test` tries: a few of every subsystem. `ALL=1` tries every one."""
+
+READING = {"get", "list", "watch"}
+LIMIT = 180
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lab():
+    """A lab that is up and sound; what this run brought up, it takes down."""
+    lifecycle.up(None, node_count=5, rabbitmq_replicas=1)
+    yield
+    lifecycle.down()
+
+
+class Verdict:
+    """What a live gate said."""
+
+    def __init__(self, folder, *options):
+        started = time.monotonic()
+        path = folder / f"verdict-{time.time_ns()}.json"
+        evidence = ["--evidence", str(folder / "evidence"), "--verdict", str(path)]
+        command = [sys.executable, "-m", "seatrial.command", "gate", "--cloud", "lab", *evidence, *options]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+        self.seconds = time.monotonic() - started
+        self.status = run.returncode
+        self.said = run.stdout + run.stderr
+        self.invariants = json.loads(path.read_text())["invariants"] if path.exists() else []
+
+    def ids(self, outcome):
+        """Return the ids with an outcome."""
+        return [entry["id"] for entry in self.invariants if entry["outcome"] == outcome]
+
+
+def reader(folder, *options):
+    return Verdict(folder, "--kubeconfig", str(READER_KUBECONFIG), *options)
+
+
+def settled(folder, *options):
+    """Judge a lab that was just healed: what lingers in a window or a counter is waited for."""
+    return reader(folder, "--settle", "90s", *options)
+
+
+def test_the_gate_opens_on_the_sound_lab_for_a_user_who_may_only_read(tmp_path):
+    verdict = settled(tmp_path)
+    assert verdict.ids("violated") == [], verdict.said
+    assert verdict.ids("undetermined") == [], verdict.said
+    assert verdict.status == 0
+    assert len(verdict.ids("holds")) > len(verdict.ids("not concerned"))
+
+
+def test_a_reading_run_uses_no_verb_but_reading_ones_and_exec(tmp_path):
+    log = LOGS / "audit.log"
+    before = log.stat().st_size
+    reader(tmp_path)
+    with log.open() as lines:
+        lines.seek(before)
+        events = [json.loads(line) for line in lines if line.startswith("{")]
+    mine = [event for event in events if event["user"]["username"] == "seatrial-reader"]
+    used = Counter(
+        (
+            event["verb"],
+            event.get("objectRef", {}).get("resource", ""),
+            event.get("objectRef", {}).get("subresource", ""),
+        )
+        for event in mine
+    )
+    writing = {key: count for key, count in used.items() if key[0] not in READING and key[1:] != ("pods", "exec")}
+    assert len(mine) > 0
+    assert writing == {}
+
+
+def test_a_user_without_rights_hears_what_is_missing_claim_by_claim(tmp_path):
+    verdict = Verdict(tmp_path, "--kubeconfig", str(NOBODY_KUBECONFIG))
+    assert verdict.status == 10
+    assert verdict.ids("holds") == []
+    assert "docs/clusterrole.yaml" in verdict.said
+    assert "Traceback" not in verdict.said
+
+
+def test_what_was_heard_live_is_judged_alike_from_the_bundle(tmp_path):
+    live = reader(tmp_path)
+    bundle = next((tmp_path / "evidence").iterdir())
+    again = Verdict(tmp_path, "--bundle", str(bundle), "--profile", "lab")
+    assert {e["id"]: e["outcome"] for e in again.invariants} == {e["id"]: e["outcome"] for e in live.invariants}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SAMPLE else pytest.mark.round) for name in FAULTS]
+)
+def test_a_fault_is_named_by_its_claim_and_gone_after_healing(name, tmp_path, record_property):
+    fault = FAULTS[name]
+    try:
+        started = time.monotonic()
+        fault.break_()
+        broken = reader(tmp_path)
+        record_property("seconds", round(time.monotonic() - started, 1))
+    finally:
+        fault.heal()
+    explained = {entry["id"] for entry in broken.invariants if f"explained by {fault.trips}" in broken.said}
+    assert fault.trips in broken.ids("violated"), broken.said
+    assert set(broken.ids("violated")) - explained - {fault.trips} == set(), broken.said
+    assert broken.status == 1
+    healed = settled(tmp_path)
+    assert healed.ids("violated") == [], healed.said
+    assert healed.status == 0, healed.said
