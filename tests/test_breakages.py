@@ -1,0 +1,108 @@
+"""Red and green: every invariant holds on the sound recorded cloud, and fails on its breakage, it and no other."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import pkgutil
+import shutil
+from pathlib import Path
+
+import breakages
+import pytest
+from breakage import BREAKAGES, RecordedCloud
+
+from seatrial import suites
+from seatrial.command import catalogue
+from seatrial.fixtures.bundle import recorded, reseal, unpack
+
+for module in pkgutil.iter_modules(breakages.__path__):
+    importlib.import_module(f"breakages.{module.name}")
+
+SUITES = str(Path(suites.__file__).parent)
+QUESTIONS = sorted(
+    {key for _, names in catalogue._collected() for key in (q.key for q in catalogue.questions_of(names))}
+)
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sound") / "um-cloud-after"
+    unpack(recorded("um-cloud-after"), folder)
+    return folder
+
+
+@pytest.fixture
+def cloud(sound, tmp_path):
+    folder = tmp_path / "cloud"
+    shutil.copytree(sound, folder)
+    return RecordedCloud(folder)
+
+
+def judged(folder, *options):
+    """Judge a recorded cloud in this process, and return each invariant's entry of the verdict."""
+    verdict = folder.parent / "verdict.json"
+    quiet = ["-q", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist", "-c", "/dev/null", "--import-mode=importlib"]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        pytest.main(
+            ["-p", "seatrial", *quiet, "--bundle", str(folder), "--profile", "lab", "--verdict", str(verdict),
+             *options, SUITES]
+        )  # fmt: skip
+    assert verdict.exists(), said.getvalue()
+    return {entry["id"]: entry for entry in json.loads(verdict.read_text())["invariants"]}
+
+
+def with_outcome(invariants, outcome):
+    return {id_ for id_, entry in invariants.items() if entry["outcome"] == outcome}
+
+
+def test_every_invariant_has_a_breakage():
+    claimed = {entry["id"] for entry in catalogue.entries()}
+    assert claimed - {breakage.invariant for breakage in BREAKAGES} == set()
+
+
+def test_the_sound_cloud_holds_everything_and_leaves_nothing_unread(sound):
+    invariants = judged(sound)
+    assert with_outcome(invariants, "violated") == set()
+    assert with_outcome(invariants, "undetermined") == set()
+
+
+@pytest.mark.parametrize("breakage", [pytest.param(b, id=f"{b.invariant}-{b.name}") for b in BREAKAGES])
+def test_a_breakage_violates_its_invariant_and_no_other(cloud, breakage):
+    breakage.change(cloud)
+    reseal(cloud.folder)
+    invariants = judged(cloud.folder, *breakage.options)
+    assert invariants[breakage.invariant]["outcome"] == "violated", invariants[breakage.invariant]
+    others = with_outcome(invariants, "violated") - {breakage.invariant}
+    assert others == set(breakage.consequences), [invariants[other]["offenders"] for other in others]
+    assert all(": " in line for line in invariants[breakage.invariant]["offenders"])
+
+
+@pytest.mark.parametrize("key", QUESTIONS)
+def test_a_question_without_an_answer_lets_no_claim_pass_or_fail(sound, cloud, key):
+    entries = [entry for entry in cloud.manifest["answers"] if entry["question"] == key]
+    if not entries:
+        pytest.skip(f"the lab gave no answer to {key}: the claims that ask it do not concern it")
+    cloud.silence(type("Key", (), {"key": key, "__str__": lambda self: key})(), "nobody answered")
+    reseal(cloud.folder)
+    before, after = judged(sound), judged(cloud.folder)
+    changed = {id_: (before[id_]["outcome"], after[id_]["outcome"]) for id_ in before}
+    worse = {id_: outcomes for id_, outcomes in changed.items() if outcomes[0] != outcomes[1]}
+    assert {outcomes[1] for outcomes in worse.values()} <= {"undetermined"}, worse
+    assert worse, f"no claim missed the answer to {key}: why is it asked?"
+
+
+def test_a_silent_cloud_holds_nothing(cloud):
+    for entry in cloud.manifest["answers"]:
+        if entry["file"]:
+            (cloud.folder / entry["file"]).unlink()
+    keys = sorted({entry["question"] for entry in cloud.manifest["answers"]})
+    cloud.manifest["answers"] = []
+    cloud.manifest["failures"] = [{"question": key, "asked": key, "reason": "nobody answered"} for key in keys]
+    cloud._keep()
+    invariants = judged(cloud.folder)
+    assert with_outcome(invariants, "holds") == set()
+    assert with_outcome(invariants, "violated") == set()
