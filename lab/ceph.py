@@ -15,6 +15,7 @@ import uuid
 from typing import Any
 
 import yaml
+
 from seatrial.lab.kubectl import apply, kubectl
 from seatrial.lab.shell import wait_until
 from seatrial.lab.topology import ROOM

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
 from seatrial.lab import ceph, registry
 from seatrial.lab.kubectl import get, helm, kubectl
 from seatrial.lab.shell import say, step, wait_until

@@ -14,6 +14,8 @@ pytest_plugins = [
     "seatrial.plugins.allure_labels",
     "seatrial.fixtures.target",
     "seatrial.fixtures.ceph",
+    "seatrial.fixtures.ceph_hosts",
     "seatrial.fixtures.cluster",
+    "seatrial.fixtures.csi",
     "seatrial.fixtures.nodes",
 ]

@@ -24,7 +24,7 @@ run() {
     addresses=$(IFS=,; echo "${members[*]}")
     exec mariadbd --wsrep-node-name="$POD_NAME" --wsrep-node-address="$POD_IP:4567" \
         --wsrep-sst-receive-address="$POD_IP:4444" --wsrep-cluster-address="gcomm://$addresses" \
-        --wsrep-provider-options="$PROVIDER_OPTIONS;ist.recv_addr=$POD_IP:4568" "$@"
+        --wsrep-provider-options="$PROVIDER_OPTIONS;gmcast.listen_addr=tcp://$POD_IP:4567;ist.recv_addr=$POD_IP:4568" "$@"
 }
 
 form_cluster() { # with an empty store: the accounts go in before anything can be replicated
