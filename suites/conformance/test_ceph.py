@@ -208,12 +208,12 @@ def test_no_osd_or_pool_is_near_full(ceph):
 
 @pytest.mark.invariant(id="CEPH-19", severity="minor", source="own")
 def test_every_pool_has_an_application(ceph):
-    """Ceph warns of a pool without an application, and clients with ordinary rights cannot use it.
+    """A pool without an application is one that nobody answers for, and rights granted by application do not reach it.
 
     Remedy: `ceph osd pool application enable POOL rbd` (or cephfs, rgw). This is safe.
     """
-    untagged = [pool for pool in ceph.pools if not pool.application_metadata]
-    assert untagged == []
+    untagged = ceph.untagged_pools
+    assert untagged == ()
 
 
 @pytest.mark.invariant(id="CEPH-20", severity="normal", source="own", explained_by="CEPH-18")
