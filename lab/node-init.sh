@@ -46,15 +46,22 @@ for route in $POD_ROUTES; do
 done
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-trap 'kill $(jobs -p) 2>/dev/null; exit 0' TERM INT
-containerd --config /etc/kubernetes/containerd.toml > "$LOG_PREFIX-containerd.log" 2>&1 &
+keep() { # NAME COMMAND...: start it again whenever it ends, as systemd does
+    local log=$LOG_PREFIX-$1.log
+    shift
+    while :; do
+        "$@" >> "$log" 2>&1 || true
+        sleep .5
+    done
+}
+keep containerd containerd --config /etc/kubernetes/containerd.toml &
 until timeout 5 ctr version >/dev/null 2>&1; do sleep .1; done
 if [ -s "$NODE_ROOT/absent" ]; then
     xargs timeout 30 ctr -n k8s.io images rm < "$NODE_ROOT/absent" && rm "$NODE_ROOT/absent"
 fi
-"$KUBELET" --config=/etc/kubernetes/kubelet.yaml --kubeconfig=/etc/kubernetes/kubelet.kubeconfig \
+keep kubelet "$KUBELET" --config=/etc/kubernetes/kubelet.yaml --kubeconfig=/etc/kubernetes/kubelet.kubeconfig \
     --hostname-override="$NODE_NAME" --node-ip="$NODE_ADDRESS" --node-labels="$NODE_LABELS" \
-    --root-dir=/var/lib/kubelet --housekeeping-interval=20s --v=1 > "$LOG_PREFIX-kubelet.log" 2>&1 &
-"$KUBE_PROXY" --config=/etc/kubernetes/proxy.yaml --v=1 > "$LOG_PREFIX-kube-proxy.log" 2>&1 &
+    --root-dir=/var/lib/kubelet --housekeeping-interval=20s --v=1 &
+keep kube-proxy "$KUBE_PROXY" --config=/etc/kubernetes/proxy.yaml --v=1 &
 # Reap. When this process is killed, the kernel ends everything in the node, as a crash would.
 while :; do wait -n || sleep 1; done

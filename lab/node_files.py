@@ -25,6 +25,8 @@ disabled_plugins = [
   "io.containerd.internal.v1.tracing",
   "io.containerd.tracing.processor.v1.otlp",
 ]
+[debug]
+  level = "warn"
 [grpc]
   address = "/run/containerd/containerd.sock"
 [plugins."io.containerd.grpc.v1.cri"]

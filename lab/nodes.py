@@ -210,7 +210,7 @@ def _not_ready(state: State, names: Sequence[str]) -> str | None:
         if condition["type"] == "Ready" and condition["status"] == "True"
     }
     missing = [name for name in names if name not in ready]
-    return f"waiting for {', '.join(missing)}" if missing else None
+    return f"waiting for {', '.join(missing)} (their kubelets' logs are in {LOGS})" if missing else None
 
 
 def _complete(state: State, node: Node, wanted: Sequence[Image]) -> None:
