@@ -53,11 +53,17 @@ class Gate:
         self.exit = Exit.NOTHING_RAN
         self.finished = self.started
         self.trouble = ""
+        self._told_by_worker: dict[str, Any] = {}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Hear from a worker of xdist which cloud it judged."""
+        self._told_by_worker = getattr(node, "workeroutput", {}).get("seatrial", {}) or self._told_by_worker
 
     @property
     def about(self) -> dict[str, Any]:
         """What is on trial."""
-        return self._config.hook.pytest_seatrial_about(config=self._config) or {}
+        return self._config.hook.pytest_seatrial_about(config=self._config) or self._told_by_worker
 
     @property
     def fail_at(self) -> str:
@@ -187,3 +193,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         config.stash[GATE] = Gate(config)
         config.pluginmanager.register(config.stash[GATE], "seatrial-gate")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that decides which cloud this worker judged."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        about = session.config.hook.pytest_seatrial_about(config=session.config) or {}
+        output["seatrial"] = {**about, "now": str(about.get("now", ""))}

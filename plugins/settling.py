@@ -110,4 +110,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Settle only when asked to."""
     given = config.getoption("seatrial_settle")
     if given:
+        if config.getoption("numprocesses", None):
+            raise pytest.UsageError("--settle judges in one process: leave out -n")
         config.pluginmanager.register(Settling(config, seconds(given)), "seatrial-settling")

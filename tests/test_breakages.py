@@ -17,6 +17,7 @@ from breakage import BREAKAGES, RecordedCloud
 from seatrial import suites
 from seatrial.command import catalogue
 from seatrial.fixtures.bundle import recorded, reseal, unpack
+from seatrial.fixtures.cluster import PODS
 
 for module in pkgutil.iter_modules(breakages.__path__):
     importlib.import_module(f"breakages.{module.name}")
@@ -93,6 +94,15 @@ def test_a_question_without_an_answer_lets_no_claim_pass_or_fail(sound, cloud, k
     worse = {id_: outcomes for id_, outcomes in changed.items() if outcomes[0] != outcomes[1]}
     assert {outcomes[1] for outcomes in worse.values()} <= {"undetermined"}, worse
     assert worse, f"no claim missed the answer to {key}: why is it asked?"
+
+
+def test_a_cloud_without_ceph_is_told_so_and_not_judged_for_it(cloud):
+    with cloud.json(PODS) as listed:
+        listed["items"] = [item for item in listed["items"] if item["metadata"]["namespace"] != "rook-ceph"]
+    reseal(cloud.folder)
+    invariants = judged(cloud.folder, "-m", "ceph")
+    assert with_outcome(invariants, "not concerned") == set(invariants)
+    assert invariants["CEPH-01"]["reason"].startswith("no Ceph: ")
 
 
 def test_a_silent_cloud_holds_nothing(cloud):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -10,7 +11,11 @@ from collections import Counter
 
 import pytest
 
-from seatrial.lab import lifecycle
+from seatrial.fixtures.live import Live
+from seatrial.fixtures.question import Command, Pods, Unavailable
+from seatrial.fixtures.settings import Cloud
+from seatrial.fixtures.target import connect
+from seatrial.lab import kubectl, lifecycle
 from seatrial.lab.faults import all_faults
 from seatrial.lab.topology import LOGS, NOBODY_KUBECONFIG, READER_KUBECONFIG
 
@@ -105,6 +110,29 @@ def test_what_was_heard_live_is_judged_alike_from_the_bundle(tmp_path):
     bundle = next((tmp_path / "evidence").iterdir())
     again = Verdict(tmp_path, "--bundle", str(bundle), "--profile", "lab")
     assert {e["id"]: e["outcome"] for e in again.invariants} == {e["id"]: e["outcome"] for e in live.invariants}
+
+
+def test_a_command_that_never_ends_is_given_up():
+    client, context = connect(str(READER_KUBECONFIG), "")
+    with contextlib.closing(Live(Cloud(), client, context)) as live:
+        endless = Command(Pods("ceph-toolbox", "app=rook-ceph-tools"), ("sleep", "300"), timeout=2)
+        with pytest.raises(Unavailable, match="gave no end within 2 s"):
+            live.ask(endless)
+
+
+def test_a_toolbox_that_is_not_ready_leaves_ceph_undetermined(tmp_path):
+    kubectl.kubectl("scale", "deployment/rook-ceph-tools", "--namespace", "rook-ceph", "--replicas", "0", timeout=30)
+    try:
+        kubectl.kubectl("wait", "--for=delete", "pod", "-l", "app=rook-ceph-tools", "-n", "rook-ceph", timeout=90)
+        verdict = reader(tmp_path, "-m", "ceph")
+    finally:
+        kubectl.kubectl(
+            "scale", "deployment/rook-ceph-tools", "--namespace", "rook-ceph", "--replicas", "1", timeout=30
+        )
+        kubectl.kubectl("rollout", "status", "deployment/rook-ceph-tools", "-n", "rook-ceph", timeout=120)
+    assert verdict.status == 10
+    assert "CEPH-01" in verdict.ids("undetermined")
+    assert "ceph-toolbox pod (app=rook-ceph-tools): there is none" in verdict.said
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from seatrial.fixtures.live import Live
+from seatrial.fixtures.live import PATIENCE, Live
 from seatrial.fixtures.question import Http, Kubelets, Objects, Raw, Unavailable
 from seatrial.fixtures.settings import Cloud
 from seatrial.fixtures.strict_toml import WrongSetting
@@ -201,6 +204,19 @@ def test_an_unreachable_api_ends_with_10_and_keeps_the_evidence(trial, tmp_path)
     verdict = json.loads((trial.folder / "v.json").read_text())
     assert {entry["outcome"] for entry in verdict["invariants"]} == {"undetermined"}
     assert list((trial.folder / "evidence").glob("*/manifest.json"))
+
+
+def test_ctrl_c_does_not_wait_for_an_answer_that_never_comes(trial, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (tmp_path / "k").write_text(KUBECONFIG % f"http://127.0.0.1:{silent.getsockname()[1]}")
+        options = ["-k", "every_pool", "--kubeconfig", str(tmp_path / "k"), "--verdict", "v.json"]
+        command = [sys.executable, "-m", "seatrial.command", "gate", *options]
+        process = subprocess.Popen(command, cwd=trial.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        silent.accept()[0].recv(1)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE - 1)
+    assert process.returncode == 2
+    assert json.loads((trial.folder / "v.json").read_text())["counts"]["not judged"] > 0
 
 
 def test_evidence_that_cannot_be_written_does_not_cost_the_verdict(trial, tmp_path, api):
