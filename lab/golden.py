@@ -28,7 +28,7 @@ _DATABASES = (
 def provide(wanted: Sequence[Image]) -> Path:
     """Return a containerd root that holds all `wanted` images."""
     version = run(["containerd", "--version"], timeout=20)
-    identity = [f"{image.digest} {' '.join(image.definition.refs)}" for image in wanted]
+    identity = [f"{image.digest} {' '.join(image.refs)}" for image in wanted]
     golden = CACHE / "golden" / key(version, (ROOM / "golden.sh").read_bytes(), *identity)
     with building(golden) as scratch:
         if scratch is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFINITIONS = ROOM / "images"
+_LIBRARY = re.compile(r"^docker\.io/(?=[^/]+$)")
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -85,6 +87,11 @@ class Image:
     base: Path | None
 
     @property
+    def refs(self) -> list[str]:
+        """Return its names as containerd keeps them: `docker.io/x:1` is stored as `docker.io/library/x:1`."""
+        return [_LIBRARY.sub("docker.io/library/", ref) for ref in self.definition.refs]
+
+    @property
     def manifest(self) -> bytes:
         """Return the OCI manifest."""
         return (self.folder / "manifest.json").read_bytes()
@@ -127,7 +134,7 @@ def write_archive(images: Iterable[Image], sink: IO[bytes]) -> None:
                     "org.opencontainers.image.ref.name": ref.rsplit(":", 1)[1],
                 },
             }
-            for ref in image.definition.refs
+            for ref in image.refs
         ]
     index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": entries}
     with tarfile.open(fileobj=sink, mode="w|") as archive:

@@ -59,7 +59,7 @@ def make_disks(state: State, wanted: Sequence[Image], store: Path) -> None:
             continue
         shutil.rmtree(root, ignore_errors=True)
         golden.link(store, root / "var/lib/containerd")
-        absent = [ref for image in wanted if node.name in image.definition.absent for ref in image.definition.refs]
+        absent = [ref for image in wanted if node.name in image.definition.absent for ref in image.refs]
         (root / "absent").write_text("\n".join(absent), encoding="ascii")
         (root / "made").touch()
 
@@ -219,8 +219,7 @@ def _complete(state: State, node: Node, wanted: Sequence[Image]) -> None:
     lacking = [
         image
         for image in wanted
-        if node.name not in image.definition.absent
-        and any((ref, image.digest) not in there for ref in image.definition.refs)
+        if node.name not in image.definition.absent and any((ref, image.digest) not in there for ref in image.refs)
     ]
     if not lacking:
         return
