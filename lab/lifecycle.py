@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from seatrial.lab import binaries, cache, control_plane, golden, images, kubectl, nodes, pki, prerequisites
+from seatrial.lab import binaries, cache, control_plane, images, kubectl, nodes, pki, prerequisites
 from seatrial.lab.shell import LabError, run, say, step, wait_until
 from seatrial.lab.state import Process, State, exclusive
 from seatrial.lab.topology import ADMIN_KUBECONFIG, BRIDGE, LOGS, ROOM, SETTINGS, STATE_FOLDER
@@ -26,13 +26,12 @@ def up(only: set[str] | None, *, node_count: int, rabbitmq_replicas: int) -> Non
     with exclusive():
         binaries.provide()
         wanted = images.provide()
-        store = golden.provide(wanted)
         state = _claim(node_count)
         control_plane.make_bridge()
         _set_sysctls(state)
         pki.provide(state.node_list())
         control_plane.start(state)
-        nodes.make_disks(state, wanted, store)
+        nodes.make_disks(state, wanted)
         control_plane.finish(state)
         nodes.provide(state, wanted)
         nodes.wait(state)
@@ -151,7 +150,19 @@ def _sysctl(name: str) -> Path:
 
 
 def _write_settings() -> None:
-    SETTINGS.write_text(f'[clouds.lab]\nkubeconfig = "{ADMIN_KUBECONFIG}"\nprofile = "lab"\n', encoding="ascii")
+    # The lab's registry stands for those of the world, and its clients of the broker for those of the cache.
+    settings = f"""\
+[clouds.lab]
+kubeconfig = "{ADMIN_KUBECONFIG}"
+profile = "lab"
+
+[clouds.lab.registries]
+"*" = "service:kube-system/registry:5000"
+
+[clouds.lab.pods]
+memcached-client = "application=amqp-clients"
+"""
+    SETTINGS.write_text(settings, encoding="ascii")
 
 
 def _install_dns() -> None:

@@ -17,5 +17,9 @@ pytest_plugins = [
     "seatrial.fixtures.ceph_hosts",
     "seatrial.fixtures.cluster",
     "seatrial.fixtures.csi",
+    "seatrial.fixtures.images",
+    "seatrial.fixtures.mariadb",
+    "seatrial.fixtures.memcached",
     "seatrial.fixtures.nodes",
+    "seatrial.fixtures.rabbitmq",
 ]
