@@ -62,8 +62,6 @@ def install(only: set[str] | None, *, rabbitmq_replicas: int = 1) -> None:
     """
     parts = [part for part in PARTS if only is None or part in only]
     releases = [release for part in parts for release in _releases(part, rabbitmq_replicas)]
-    if {"rabbitmq", "mariadb"} & set(parts):
-        releases.insert(0, Release("local-volumes", "kube-system", {"nodes": _nodes()}))
     if not releases:
         return
     if "ceph" in parts:
@@ -76,6 +74,10 @@ def install(only: set[str] | None, *, rabbitmq_replicas: int = 1) -> None:
         if (release.namespace, release.name) not in deployed or not _is_current(release):
             _install(release)
 
+    if {"rabbitmq", "mariadb"} & set(parts):
+        # The kubelet is slow to look again for a volume that was not there when it first looked.
+        bring(Release("local-volumes", "kube-system", {"nodes": _nodes()}))
+        _wait_for_workloads({"local-volumes"})
     with step("installing the releases"), ThreadPoolExecutor(max_workers=4) as pool:
         list(pool.map(bring, releases))
     _wait_for_workloads({release.name for release in releases})

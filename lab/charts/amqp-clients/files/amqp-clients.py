@@ -43,7 +43,7 @@ def serve(vhost: str, password: str, queues: list[str]) -> None:
             channel.queue_declare(queue, durable=CONF["durable"])
             channel.basic_consume(queue, lambda *_: None, auto_ack=True)
         mark(vhost, up=True)
-        print(f"{vhost}: connected, consuming {', '.join(queues)}", flush=True)
+        print(f"{vhost}: connected, consuming {', '.join(queues)}\n", end="", flush=True)
         while True:
             for queue in queues:
                 channel.basic_publish("", queue, b"{}")
@@ -56,7 +56,7 @@ def keep_serving(vhost: str, password: str, queues: list[str]) -> None:
         try:
             serve(vhost, password, queues)
         except (pika.exceptions.AMQPError, OSError) as error:
-            print(f"{vhost}: {error!r}; connecting again", flush=True)
+            print(f"{vhost}: {error!r}; connecting again\n", end="", flush=True)
         mark(vhost, up=False)
         time.sleep(2)
 

@@ -18,4 +18,5 @@ for volume in $VOLUMES; do
     mkdir -p -m 0777 "$DIRECTORY/$name/data"
 done
 echo "mounted: $VOLUMES"
+touch /tmp/ready
 exec sleep infinity
