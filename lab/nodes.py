@@ -39,7 +39,8 @@ _MEMORY_SHARE = 0.75
 
 def run(name: str, argv: Sequence[str | Path], *, timeout: float = 30, stdin: str | None = None) -> str:
     """Run a command inside a node and return its standard output; `timeout` is in seconds."""
-    process = State.mine().processes.get(name)
+    state = State.mine()
+    process = state.processes.get(_named(state, name).name)
     if process is None or not process.alive:
         raise LabError(f"node {name} is not running: `seatrial lab up` starts it")
     return shell.run([*enter(process), *argv], timeout=timeout, stdin=stdin)
@@ -50,13 +51,15 @@ def enter(process: Process) -> list[str]:
     return ["nsenter", "--target", str(process.pid), "-m", "-n", "-p", "-u", "-i", "-C", "--"]
 
 
-def make_disks(state: State, wanted: Sequence[Image], store: Path) -> None:
-    """Give every node that is new a disk of its own with the images of `store` on it."""
+def make_disks(state: State, wanted: Sequence[Image]) -> None:
+    """Give every node that is new a disk of its own with the images on it."""
     _make_folders(state)
-    for node in state.node_list():
+    new = [node for node in state.node_list() if not (NODE_ROOTS / node.name / "made").exists()]
+    if not new:
+        return
+    store = golden.provide(wanted)
+    for node in new:
         root = NODE_ROOTS / node.name
-        if (root / "made").exists():
-            continue
         shutil.rmtree(root, ignore_errors=True)
         golden.link(store, root / "var/lib/containerd")
         absent = [ref for image in wanted if node.name in image.definition.absent for ref in image.refs]
@@ -107,6 +110,21 @@ def stop(state: State, node: Node) -> bool:
     return gone
 
 
+def crash(name: str) -> None:
+    """End a node as a power failure would, and return when it is gone; its disk stays for `boot`."""
+    state = State.mine()
+    if not stop(state, _named(state, name)):
+        raise LabError(f"node {name} would not end: `seatrial lab down` cleans up")
+
+
+def boot(name: str, *, timeout: float = 120) -> None:
+    """Start a node that crashed, and wait until all nodes are Ready; harmless where it runs."""
+    state = State.mine()
+    if not state.alive(name):
+        start(state, _named(state, name))
+    wait(state, timeout=timeout)
+
+
 def images_on(name: str) -> list[str]:
     """Return the names of the images that a node has."""
     listed = run(name, ["ctr", "-n", "k8s.io", "images", "ls", "-q"]).split()
@@ -129,6 +147,13 @@ def remove_cgroups(folder: Path) -> bool:
             except OSError:  # still busy with a process that is ending
                 time.sleep(0.02)
     return not folder.exists()
+
+
+def _named(state: State, name: str) -> Node:
+    for node in state.node_list():
+        if node.name == name:
+            return node
+    raise LabError(f"no node is called {name}; there are {', '.join(node.name for node in state.node_list())}")
 
 
 def _make_folders(state: State) -> None:
