@@ -23,9 +23,7 @@ for module in pkgutil.iter_modules(breakages.__path__):
     importlib.import_module(f"breakages.{module.name}")
 
 SUITES = str(Path(suites.__file__).parent)
-QUESTIONS = sorted(
-    {key for _, names in catalogue._collected() for key in (q.key for q in catalogue.questions_of(names))}
-)
+QUESTIONS = sorted({question.key for _, names in catalogue.collected() for question in catalogue.asked(names, "lab")})
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,20 @@ import contextlib
 import importlib.resources
 import io
 import json
+import shlex
 import textwrap
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from seatrial.fixtures.fact import FACTS, questions_of
+from seatrial.fixtures.question import Command, Question
+from seatrial.fixtures.settings import DEFAULT_PROFILE, load_profile
 from seatrial.plugins.invariants import KINDS, Invariant, invariant_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class _Collector:
@@ -32,7 +38,8 @@ class _Collector:
 
 
 @cache
-def _collected() -> tuple[tuple[Invariant, tuple[str, ...]], ...]:
+def collected() -> tuple[tuple[Invariant, tuple[str, ...]], ...]:
+    """Return every invariant with the names of its facts, sorted by id. Starts pytest, which collects and runs nothing."""
     collector = _Collector()
     said = io.StringIO()
     suites = str(importlib.resources.files("seatrial.suites"))
@@ -43,6 +50,18 @@ def _collected() -> tuple[tuple[Invariant, tuple[str, ...]], ...]:
     if status not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
         raise SystemExit(said.getvalue())
     return tuple((invariant, tuple(names)) for invariant, names in sorted(collector.found, key=lambda f: f[0].id))
+
+
+def asked(names: Iterable[str], profile: str = DEFAULT_PROFILE) -> list[Question]:
+    """Return the questions that facts may ask under a profile."""
+    return questions_of(names, load_profile(profile))
+
+
+def _spelled(question: Question) -> list[str]:
+    """Return a question as lines for people; of a command that goes by a title, all that is run."""
+    if not isinstance(question, Command) or not question.title:
+        return [f"  {question}"]
+    return [f"  {question}", *(f"      {line}" for line in shlex.join(question.argv).splitlines())]
 
 
 def entries() -> list[dict[str, Any]]:
@@ -58,7 +77,7 @@ def entries() -> list[dict[str, Any]]:
             "remedy": {"text": invariant.remedy, "risk": None},
             "test": invariant.test,
         }
-        for invariant, _ in _collected()
+        for invariant, _ in collected()
     ]
 
 
@@ -81,7 +100,7 @@ def as_table() -> str:
 
 def explained(invariant_id: str) -> str:
     """Return all there is to say about an invariant. Raises KeyError."""
-    found = {invariant.id: (invariant, names) for invariant, names in _collected()}
+    found = {invariant.id: (invariant, names) for invariant, names in collected()}
     invariant, names = found[invariant_id]
     parts = [
         f"{invariant.id}  {invariant.title}",
@@ -93,7 +112,7 @@ def explained(invariant_id: str) -> str:
         textwrap.fill(f"Remedy: {invariant.remedy}", 100),
         "",
         "Asked of the cloud:",
-        *(f"  {question}" for question in questions_of(names)),
+        *(line for question in asked(names) for line in _spelled(question)),
     ]
     if invariant.explained_by:
         parts += ["", f"Explained by, when violated as well: {', '.join(invariant.explained_by)}"]
@@ -111,7 +130,7 @@ def as_markdown() -> str:
         "| id | severity | claim |",
         "| --- | --- | --- |",
     ]
-    listed = _collected()
+    listed = collected()
     lines += [f"| [{i.id}](#{i.id.lower()}) | {i.severity} | {i.title} |" for i, _ in listed]
     for invariant, names in listed:
         lines += [
@@ -125,7 +144,7 @@ def as_markdown() -> str:
             "",
             f"Remedy: {invariant.remedy}",
             "",
-            "Asked: " + "; ".join(f"`{question}`" for question in questions_of(names)) + ".",
+            "Asked: " + "; ".join(f"`{question}`" for question in asked(names)) + ".",
         ]
         if invariant.explained_by:
             lines += ["", f"Explained by: {', '.join(invariant.explained_by)}."]
