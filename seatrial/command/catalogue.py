@@ -39,7 +39,7 @@ class _Collector:
 
 @cache
 def collected() -> tuple[tuple[Invariant, tuple[str, ...]], ...]:
-    """Return every invariant with the names of its facts, sorted by id. Starts pytest, which collects and runs nothing."""
+    """Return every invariant with the names of its facts, sorted by id: pytest collects, and runs nothing."""
     collector = _Collector()
     said = io.StringIO()
     suites = str(importlib.resources.files("seatrial.suites"))
