@@ -137,7 +137,7 @@ def an_attachment_is_stuck(cloud: RecordedCloud) -> None:
         )
 
 
-@breaks("CEPH-12", consequences="OS-05")
+@breaks("CEPH-12")
 def a_pod_waits_for_a_locked_volume(cloud: RecordedCloud) -> None:
     with cloud.json(PODS) as pods:
         pod = next(pod for pod in pods["items"] if pod["metadata"]["name"].startswith("csi-rbdplugin-provisioner"))
