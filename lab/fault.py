@@ -48,3 +48,9 @@ class Registry:
             return break_
 
         return register
+
+
+REGISTRY = Registry()
+"""Every fault of the lab, once the files of `faults/` are imported."""
+
+fault = REGISTRY.fault

@@ -21,6 +21,9 @@ _KEPT = ("kernel.panic", "kernel.panic_on_oops", "vm.overcommit_memory")
 def up(only: set[str] | None, *, node_count: int, rabbitmq_replicas: int) -> None:
     """Bring up the lab, or what is missing of it, with the parts in `only` (all if None)."""
     prerequisites.check()
+    found = State.load()
+    if found is not None and found.running:
+        found.refuse_strangers()
     prerequisites.provide()
     cache.check_same_file_system()
     with exclusive():
