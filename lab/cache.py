@@ -66,8 +66,8 @@ def keep_newest(folder: Path, number: int) -> None:
         shutil.rmtree(entry)
 
 
-def check_same_file_system() -> None:
-    """Raise LabError where the nodes could not hard-link the cached image store."""
+def check_file_system() -> None:
+    """Raise LabError where nodes could not hard-link the cached image store, or not mount overlays over it."""
     CACHE.mkdir(parents=True, exist_ok=True)
     parent = STATE_FOLDER if STATE_FOLDER.exists() else STATE_FOLDER.parent
     if CACHE.stat().st_dev != parent.stat().st_dev:
@@ -75,3 +75,13 @@ def check_same_file_system() -> None:
             f"{CACHE} and {STATE_FOLDER} are on different file systems, and nodes share images by hard links: set"
             f" XDG_CACHE_HOME to a folder on the file system of {parent}"
         )
+    kind = _file_system_of(CACHE)
+    if kind in {"overlay", "nfs", "nfs4"}:
+        raise LabError(f"{CACHE} is on {kind}, which holds no overlays: mount a volume over it and over {STATE_FOLDER}")
+
+
+def _file_system_of(path: Path) -> str:
+    resolved = path.resolve()
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    around = [fields for fields in mounts if resolved.is_relative_to(fields[1])]
+    return max(around, key=lambda fields: len(fields[1]))[2]

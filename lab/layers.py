@@ -64,7 +64,10 @@ def debian_base() -> Path:
         if scratch is not None:
             with step("making the Debian base of the images"):
                 log = log_of("base-debian")
-                run(["mmdebstrap", *_MMDEBSTRAP, release, scratch / "layer.tar", *sources], timeout=900, log=log)
+                # Its mounts end with the namespace even where it is killed.
+                private = ["unshare", "--mount", "--propagation", "private", "env", f"TMPDIR={scratch}"]
+                making = ["mmdebstrap", *_MMDEBSTRAP, release, str(scratch / "layer.tar"), *map(str, sources)]
+                run([*private, *making], timeout=900, log=log)
                 (scratch / "root").mkdir()
                 run(["tar", "-xpf", scratch / "layer.tar", "-C", scratch / "root", "--numeric-owner"], timeout=300)
     return base

@@ -25,7 +25,7 @@ def up(only: set[str] | None, *, node_count: int, rabbitmq_replicas: int) -> Non
     if found is not None and found.running:
         found.refuse_strangers()
     prerequisites.provide()
-    cache.check_same_file_system()
+    cache.check_file_system()
     with exclusive():
         binaries.provide()
         wanted = images.provide()
