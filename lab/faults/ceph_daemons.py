@@ -1,0 +1,193 @@
+"""Faults of Ceph's daemons and of the data that they keep."""
+
+from __future__ import annotations
+
+import json
+
+from seatrial.lab.ceph import NAMESPACE, TOOLBOX, ceph, ceph_json, wait_for_health
+from seatrial.lab.containers import Container, running
+from seatrial.lab.fault import fault
+from seatrial.lab.faults.ceph import remove_pool, wait_for_code
+from seatrial.lab.kubectl import kubectl, wait_until
+
+_MON = "c"
+_OSD = 2
+_PATIENCE = 90.0
+_BALLAST = f"/var/lib/ceph/mon/ceph-{_MON}/ballast"
+_OVERDOSE = "fault-overdose"
+_MOVING = "fault-moving"
+_SLOW = "fault-slow"
+_MAX_BACKFILLS = "4"
+"""As the chart has it."""
+
+
+def _mon() -> Container:
+    return running(NAMESPACE, f"app=rook-ceph-mon,mon={_MON}", "mon")
+
+
+def _osd() -> Container:
+    return running(NAMESPACE, f"app=rook-ceph-osd,ceph-osd-id={_OSD}", "osd")
+
+
+def _in_mon(script: str) -> str:
+    return kubectl("-n", NAMESPACE, "exec", f"deployment/rook-ceph-mon-{_MON}", "-c", "mon", "--", "sh", "-c", script)
+
+
+def _in_toolbox(script: str, timeout: float = 60) -> str:
+    return kubectl("-n", NAMESPACE, "exec", TOOLBOX, "--", "sh", "-c", script, timeout=timeout)
+
+
+def _tell_osds(option: str, value: str) -> None:
+    ceph("tell", "osd.*", "config", "set", option, value)
+
+
+def _reconnect_mon() -> None:
+    _mon().in_network("iptables", "-F", "INPUT")
+    wait_for_health()
+
+
+@fault("mon-out-of-quorum", trips="CEPH-03", parts="ceph", heal=_reconnect_mon)
+def disconnect_a_mon() -> None:
+    """A mon is cut off from the others; the kubelet still finds it alive."""
+    mon = _mon()
+    gateway = mon.in_network("ip", "-4", "route", "show", "default").split()[2]
+    mon.in_network("iptables", "-F", "INPUT")
+    mon.in_network("iptables", "-A", "INPUT", "!", "-i", "lo", "!", "-s", gateway, "-j", "DROP")
+    wait_for_code("MON_DOWN")
+
+
+def _free_the_osd() -> None:
+    ceph("config", "rm", f"osd.{_OSD}", "mon_max_pg_per_osd")
+    ceph("config", "rm", f"osd.{_OSD}", "osd_max_pg_per_osd_hard_ratio")
+    remove_pool(_OVERDOSE)
+    ceph("osd", "primary-affinity", f"osd.{_OSD}", "1")
+    wait_for_health()
+
+
+@fault("placement-groups-stuck", trips="CEPH-05", parts="ceph", heal=_free_the_osd)
+def refuse_placement_groups() -> None:
+    """Placement groups are stuck, because an OSD takes no more of them."""
+    # As a primary it would leave them unknown, from which only `ceph osd down` helps.
+    ceph("osd", "primary-affinity", f"osd.{_OSD}", "0")
+    ceph("config", "set", f"osd.{_OSD}", "osd_max_pg_per_osd_hard_ratio", "1")
+    ceph("config", "set", f"osd.{_OSD}", "mon_max_pg_per_osd", "5")
+    ceph("osd", "pool", "create", _OVERDOSE, "8", "8", "--size=3")
+    ceph("osd", "pool", "application", "enable", _OVERDOSE, "rbd")
+
+    def early() -> str | None:
+        stuck = ceph_json("pg", "dump_stuck", "inactive", "6")["stuck_pg_stats"]
+        return None if stuck else "not stuck for long enough"
+
+    wait_until("placement groups to be stuck", early, timeout=_PATIENCE)
+
+
+def _let_operations_pass() -> None:
+    _in_toolbox(f"[ ! -e /tmp/{_SLOW} ] || kill -KILL $(cat /tmp/{_SLOW}) || true; rm -f /tmp/{_SLOW}")
+    ceph("tell", f"osd.{_OSD}", "config", "set", "osd_debug_inject_dispatch_delay_probability", "0", timeout=60)
+    remove_pool(_SLOW)
+    wait_for_health()
+
+
+@fault("slow-operations", trips="CEPH-06", parts="ceph", heal=_let_operations_pass)
+def delay_operations() -> None:
+    """An OSD delays each operation, and clients write."""
+    ceph("osd", "pool", "create", _SLOW, "8", "8", "--size=2")
+    ceph("osd", "pool", "application", "enable", _SLOW, "rbd")
+    wait_for_health()
+    ceph("tell", f"osd.{_OSD}", "config", "set", "osd_debug_inject_dispatch_delay_duration", "4")
+    ceph("tell", f"osd.{_OSD}", "config", "set", "osd_debug_inject_dispatch_delay_probability", "1")
+    _in_toolbox(
+        f"setsid rados -p {_SLOW} bench 600 write -b 4096 -t 8 --no-cleanup >/dev/null 2>&1 </dev/null & "
+        f"echo $! >/tmp/{_SLOW}"
+    )
+    wait_for_code("SLOW_OPS")
+
+
+def _thaw_the_osd() -> None:
+    _osd().signal("CONT")
+    wait_for_health()
+
+
+@fault("osd-down", trips="CEPH-07", parts="ceph", heal=_thaw_the_osd)
+def freeze_an_osd() -> None:
+    """An OSD hangs, and the others report it down."""
+    _osd().signal("STOP")
+    wait_for_code("OSD_DOWN")
+
+
+def _take_the_osd_in() -> None:
+    ceph("osd", "in", str(_OSD))
+    wait_for_health()
+
+
+@fault("osd-out", trips="CEPH-07", parts="ceph", heal=_take_the_osd_in)
+def take_an_osd_out() -> None:
+    """An OSD is out, of which no health code tells."""
+    ceph("osd", "out", str(_OSD))
+
+
+def _archive_crashes() -> None:
+    ceph("crash", "archive-all")
+    wait_for_health()
+
+
+@fault("unread-crash", trips="CEPH-08", parts="ceph", heal=_archive_crashes)
+def crash_an_osd() -> None:
+    """An OSD crashed, and nobody has read why."""
+    _osd().signal("ABRT")
+    # What rook's crash collector does.
+    post = (
+        "cd /var/lib/ceph/crash && for id in */; do id=${id%/}; if [ -e $id/done ]; then "
+        "ceph crash post -i $id/meta && mkdir -p posted && mv $id posted/; fi; done"
+    )
+
+    def unposted() -> str | None:
+        kubectl("-n", NAMESPACE, "exec", f"deployment/rook-ceph-osd-{_OSD}", "-c", "osd", "--", "sh", "-c", post)
+        return None if ceph_json("crash", "ls-new") else "no crash is posted"
+
+    wait_until("the crash to be posted", unposted, timeout=_PATIENCE, interval=1)
+    _wait_until_clean()
+
+
+def _empty_the_disk() -> None:
+    _in_mon(f"rm -f {_BALLAST}")
+    wait_for_health()
+
+
+@fault("mon-low-on-disk", trips="CEPH-10", parts="ceph", heal=_empty_the_disk)
+def fill_a_mons_disk() -> None:
+    """A mon's disk is 90 % full."""
+    # Only so far: at 5 % free the mon would stop.
+    _in_mon(
+        f"rm -f {_BALLAST}; set -- $(df -kP /var/lib/ceph/mon/ceph-{_MON} | tail -n 1); "
+        f"fallocate -l $(($4 - $2 / 10))K {_BALLAST}"
+    )
+    wait_for_code("MON_DISK_LOW")
+
+
+def _let_backfill_go_on() -> None:
+    _tell_osds("osd_max_backfills", _MAX_BACKFILLS)
+    remove_pool(_MOVING)
+    wait_for_health()
+
+
+@fault("backfill-under-way", trips="CEPH-14", parts="ceph", heal=_let_backfill_go_on)
+def move_objects() -> None:
+    """Objects have to move to another OSD, and have not yet."""
+    ceph("osd", "pool", "create", _MOVING, "1", "1", "--size=2")
+    ceph("osd", "pool", "application", "enable", _MOVING, "rbd")
+    _in_toolbox(f"for n in $(seq 20); do echo $n | rados -p {_MOVING} put $n -; done")
+    wait_for_health()
+    _tell_osds("osd_max_backfills", "0")
+    group = json.loads(ceph("pg", "ls-by-pool", _MOVING, "--format=json"))["pg_stats"][0]
+    unused = next(osd for osd in (0, 1, 2) if osd not in group["up"])
+    ceph("osd", "pg-upmap-items", group["pgid"], str(group["up"][1]), str(unused))
+    wait_for_code("OBJECT_MISPLACED")
+
+
+def _wait_until_clean() -> None:
+    def unclean() -> str | None:
+        groups = [group["state_name"] for group in ceph_json("status")["pgmap"].get("pgs_by_state", [])]
+        return None if groups == ["active+clean"] else " ".join(groups)
+
+    wait_until("placement groups to be active+clean", unclean, timeout=_PATIENCE, interval=1)
