@@ -182,8 +182,9 @@ def _check_mariadb() -> None:
 
     def missing() -> str | None:
         answer = kubectl("-n", "openstack", "exec", "mariadb-server-0", "-c", "mariadb", "--", *argv, timeout=30)
-        seen = " ".join(answer.split())
-        return None if seen == "wsrep_cluster_size 3 wsrep_local_state_comment Synced" else seen
+        status = dict(line.split("\t") for line in answer.splitlines())
+        synced = {"wsrep_cluster_size": "3", "wsrep_local_state_comment": "Synced"}
+        return None if status == synced else ", ".join(f"{name} {value}" for name, value in status.items())
 
     wait_until("Galera to have three members", missing, timeout=120)
 

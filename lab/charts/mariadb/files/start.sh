@@ -2,6 +2,7 @@
 # Start this member: form a cluster where there is none, else join the one that is there.
 set -eu
 data=/var/lib/mysql
+trap 'exit 0' TERM # as process 1, the shell would ignore it while it waits
 ordinal=${POD_NAME##*-}
 others=() members=()
 for ((n = 0; n < MARIADB_REPLICAS; n++)); do
@@ -28,7 +29,8 @@ run() {
 }
 
 form_cluster() { # with an empty store: the accounts go in before anything can be replicated
-    mariadb-install-db --datadir=$data --auth-root-authentication-method=normal --skip-test-db >/dev/null
+    find $data -mindepth 1 -delete
+    mariadb-install-db --no-defaults --datadir=$data --auth-root-authentication-method=normal --skip-test-db >/dev/null
     cat >/tmp/init.sql <<SQL
 ALTER USER root@localhost IDENTIFIED BY '$MYSQL_DBADMIN_PASSWORD';
 CREATE USER IF NOT EXISTS root@'%' IDENTIFIED BY '$MYSQL_DBADMIN_PASSWORD';
