@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 from seatrial.lab import binaries, cache, control_plane, images, kubectl, nodes, pki, prerequisites
 from seatrial.lab.shell import LabError, run, say, step, wait_until
 from seatrial.lab.state import Process, State, exclusive
-from seatrial.lab.topology import ADMIN_KUBECONFIG, BRIDGE, LOGS, ROOM, SETTINGS, STATE_FOLDER
+from seatrial.lab.topology import ADMIN_KUBECONFIG, BRIDGE, LOGS, NODE_ROOTS, ROOM, SETTINGS, STATE_FOLDER
 
 _SYSCTLS = {"fs.inotify.max_user_instances": "1024"}
 """What five kubelets need of the machine; the usual 128 watchers are used up by two."""
@@ -93,7 +94,7 @@ def _remove(state: State | None) -> list[str]:
     if Path(f"/sys/class/net/{BRIDGE}").exists():
         run(["ip", "link", "del", BRIDGE], timeout=20)
     left += [f"link {link.name}" for link in Path("/sys/class/net").glob("seatrial*")]
-    left += _mounts()
+    left += _mounts() + _free_loops()
     if left:
         return left
     if state is not None:
@@ -125,18 +126,30 @@ def _remove_folders(state: State) -> None:
 
 def _mounts() -> list[str]:
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
-    return [f"mount {line.split()[1]}" for line in mounts if str(STATE_FOLDER) in line] + [
-        f"loop device {backing.parts[3]}"
-        for backing in Path("/sys/block").glob("loop*/loop/backing_file")
-        if str(STATE_FOLDER) in _read(backing)
+    return [f"mount {line.split()[1]}" for line in mounts if str(STATE_FOLDER) in line]
+
+
+def _free_loops() -> list[str]:
+    """Wait for the loop devices over files of the nodes, which go with the nodes' mounts; free those that stay."""
+    deadline = time.monotonic() + 5
+    while (loops := _loops()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for loop in loops:
+        run(["losetup", "--detach", loop], timeout=10)
+    return [f"loop device {loop}" for loop in _loops()] if loops else []
+
+
+def _loops() -> list[str]:
+    # A device's own word about its file is a path in a mount namespace that is gone: only the inode can be trusted.
+    if not NODE_ROOTS.exists():
+        return []
+    listed = run(["losetup", "--list", "--noheadings", "--output", "NAME,BACK-INO"], timeout=10).splitlines()
+    images = ["-path", "*/var/lib/containerd", "-prune", "-o"]
+    return [
+        name
+        for name, inode in (line.split() for line in listed)
+        if run(["find", NODE_ROOTS, *images, "-inum", inode, "-print", "-quit"], timeout=60)
     ]
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError:
-        return ""
 
 
 def _set_sysctls(state: State) -> None:

@@ -31,6 +31,7 @@ PROGRAMS = {
     "gcc": "gcc",
     "openssl": "openssl",
     "nsenter": "util-linux",
+    "losetup": "mount",
     "mkfs.ext4": "e2fsprogs",
 }
 """Programs that the lab runs, and the Debian package of each."""
