@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.resources
 from hashlib import md5
+from pathlib import Path
 from typing import Any
 
 import allure_commons
@@ -51,6 +53,19 @@ class AllureLabels:
             *result.links,
             Link(type="tms", url=f"docs/invariants.md#{invariant.id.lower()}", name=invariant.id),
         ]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Put the categories and what is on trial beside the results."""
+    folder = session.config.getoption("allure_report_dir", None)
+    if not folder or hasattr(session.config, "workerinput"):
+        return
+    categories = importlib.resources.files("seatrial.reports").joinpath("categories.json").read_text()
+    about = session.config.hook.pytest_seatrial_about(config=session.config) or {}
+    told = {key: about[key] for key in ("cloud", "profile", "source") if about.get(key)}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    (Path(folder) / "categories.json").write_text(categories)
+    (Path(folder) / "environment.properties").write_text("".join(f"{key}={value}\n" for key, value in told.items()))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -201,6 +201,7 @@ def test_allure_hears_of_ids_and_keeps_the_history_of_a_renamed_claim(trial):
     assert first["fullName"] != second["fullName"]
     assert {"name": "severity", "value": "critical"} in second["labels"]
     assert second["status"] == "failed"
+    assert (trial.folder / "allure" / "categories.json").exists()
 
 
 def test_a_summary_in_a_pipe_has_no_colours_and_one_for_github_is_markdown(trial, monkeypatch):
