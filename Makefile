@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 ROOMS := fixtures plugins suites reports profiles lab
 
-.PHONY: gate test check lab-test docs clean
+.PHONY: gate test check lab-test docs record clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,15 @@ else
 	@echo "the lab cannot run here: it needs root, and unshare of mount and pid namespaces"
 	@test -z "$$CI"
 endif
+
+# The clouds that are shipped: captured from the lab, which must be up and sound.
+RECORDED := fixtures/recorded
+record: $(READY)
+	rm -rf build/recorded && mkdir -p build/recorded $(RECORDED)
+	$(BIN)/seatrial capture build/recorded/um-cloud-after.tar.zst --cloud lab
+	$(BIN)/python -m seatrial.lab.um_cloud break
+	$(BIN)/seatrial capture build/recorded/um-cloud-before.tar.zst --cloud lab; $(BIN)/python -m seatrial.lab.um_cloud heal
+	mv build/recorded/*.tar.zst $(RECORDED)/
 
 clean:
 	rm -rf build dist $(OUT)
