@@ -50,11 +50,9 @@ def make_bridge() -> None:
     try:
         run(["ip", "link", "show", BRIDGE], timeout=10)
     except LabError:
-        taken = run(["ip", "-4", "route", "get", MACHINE_ADDRESS], timeout=10).split()
-        if taken[:1] == ["local"]:
-            raise LabError(
-                f"{MACHINE_ADDRESS} is an address of this machine already; the lab wants it for itself"
-            ) from None
+        if f" {MACHINE_ADDRESS}/" in run(["ip", "-4", "-oneline", "address"], timeout=10):
+            taken = f"{MACHINE_ADDRESS} is an address of this machine already; the lab wants it for itself"
+            raise LabError(taken) from None
         run(["ip", "link", "add", BRIDGE, "type", "bridge"], timeout=10)
     run(["ip", "addr", "replace", f"{MACHINE_ADDRESS}/24", "dev", BRIDGE], timeout=10)
     run(["ip", "link", "set", BRIDGE, "up"], timeout=10)
