@@ -32,9 +32,12 @@ if TYPE_CHECKING:
 CHARTS = ROOM / "charts"
 PARTS = ("rabbitmq", "mariadb", "memcached", "ceph", "prometheus", "registry")
 
-# "As soon as the API answers": a chart may be installed while its images are still unpacked.
+_CLAIMS_VOLUMES = ("rabbitmq", "mariadb")
+
 _INSTALL_TIMEOUT = 120.0
+"""Seconds for Helm to send one release's objects; it does not wait for pods."""
 _READY_TIMEOUT = 300.0
+"""Seconds for all pods to be ready, on a machine whose two cores start sixty of them."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +70,17 @@ def install(only: set[str] | None, *, rabbitmq_replicas: int = 1) -> None:
     if "ceph" in parts:
         _make_namespace(ceph.NAMESPACE)
         ceph.make_secrets()
-    listed = json.loads(helm("list", "--all-namespaces", "--deployed", "--output", "json", timeout=30))
-    deployed = {(release["namespace"], release["name"]) for release in listed}
-
-    def bring(release: Release) -> None:
-        if (release.namespace, release.name) not in deployed or not _is_current(release):
-            _install(release)
-
-    if {"rabbitmq", "mariadb"} & set(parts):
-        # The kubelet is slow to look again for a volume that was not there when it first looked.
-        bring(Release("local-volumes", "kube-system", {"nodes": _nodes()}))
-        _wait_for_workloads({"local-volumes"})
+    claimants = [release for release in releases if release.name in _CLAIMS_VOLUMES]
+    others = [release for release in releases if release not in claimants]
+    if claimants:
+        others.insert(0, Release("local-volumes", "kube-system", {"nodes": _nodes()}))
     with step("installing the releases"), ThreadPoolExecutor(max_workers=4) as pool:
-        list(pool.map(bring, releases))
+        found = _revisions()
+        list(pool.map(lambda release: _bring(release, found), others))
+        if claimants:
+            # The kubelet is slow to look again for a volume that was not there when it first looked.
+            _wait_for_workloads({"local-volumes"})
+        list(pool.map(lambda release: _bring(release, found), claimants))
     _wait_for_workloads({release.name for release in releases})
     for part in parts:
         _CHECKS.get(part, lambda: None)()
@@ -98,21 +99,31 @@ def _releases(part: str, rabbitmq_replicas: int) -> list[Release]:
     return [Release(part, "openstack")]
 
 
-def _install(release: Release) -> None:
+def _revisions() -> dict[tuple[str, str], dict[str, str]]:
+    """Return Helm's last revision of every release, by namespace and name."""
+    listed = json.loads(helm("list", "--all-namespaces", "--all", "--output", "json", timeout=30))
+    return {(release["namespace"], release["name"]): release for release in listed}
+
+
+def _bring(release: Release, found: dict[tuple[str, str], dict[str, str]]) -> None:
+    """Make the release what the lab wants it to be, whatever state an earlier run has left it in."""
+    last = found.get((release.namespace, release.name))
+    where = ("--namespace", release.namespace)
+    if last and last["status"] == "deployed":
+        shown = json.loads(helm("status", release.name, *where, "--output", "json", timeout=30))
+        if shown["info"]["description"] == release.fingerprint:
+            return
+    if last and last["status"].startswith("pending"):
+        # Helm refuses to upgrade what an interrupted run has left half done.
+        undo = ("uninstall", release.name) if last["revision"] == "1" else ("rollback", release.name)
+        helm(*undo, *where, timeout=_INSTALL_TIMEOUT)
     say(f"release {release.name}: installing")
     helm(
-        *("upgrade", "--install", release.name, CHARTS / release.name),
-        *("--namespace", release.namespace, "--create-namespace"),
+        *("upgrade", "--install", release.name, CHARTS / release.name, *where, "--create-namespace"),
         *("--description", release.fingerprint, "--values", "-"),
         stdin=yaml.safe_dump(release.values),
         timeout=_INSTALL_TIMEOUT,
     )
-
-
-def _is_current(release: Release) -> bool:
-    """Tell whether the deployed revision was made from this very chart and these values."""
-    status = json.loads(helm("status", release.name, "--namespace", release.namespace, "--output", "json", timeout=30))
-    return bool(status["info"]["description"] == release.fingerprint)
 
 
 def _make_namespace(name: str) -> None:
