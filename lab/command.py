@@ -37,7 +37,10 @@ def up(only: str | None, node_count: int, rabbitmq_replicas: int) -> None:
     unknown = sorted((parts or set()) - {"kubernetes", *PARTS})
     if unknown:
         raise click.UsageError(f"no part of the lab is called {unknown[0]}; there are kubernetes, {', '.join(PARTS)}")
-    lifecycle.up(parts, node_count=node_count, rabbitmq_replicas=rabbitmq_replicas)
+    try:
+        lifecycle.up(parts, node_count=node_count, rabbitmq_replicas=rabbitmq_replicas)
+    except KeyboardInterrupt:
+        raise LabError("interrupted: `seatrial lab up` goes on from here, `seatrial lab down` removes it") from None
 
 
 @lab.command()
