@@ -181,6 +181,23 @@ def _lateness(workload: dict[str, Any]) -> str:
     return f"{workload['metadata']['name']} {ready}/{wanted}"
 
 
+def _check_rabbitmq() -> None:
+    """Return once all replicas are in one cluster; members that were scaled away are forgotten."""
+    wanted = get("statefulset", "rabbitmq-rabbitmq", "--namespace", "openstack")["spec"]["replicas"]
+    in_pod = ("--namespace", "openstack", "exec", "rabbitmq-rabbitmq-0", "--container", "rabbitmq", "--")
+
+    def missing() -> str | None:
+        status = json.loads(kubectl(*in_pod, "rabbitmqctl", "cluster_status", "--formatter=json", timeout=60))
+        running, members = set(status["running_nodes"]), set(status["disk_nodes"])
+        if len(running) == wanted:
+            for gone in members - running:
+                kubectl(*in_pod, "rabbitmqctl", "forget_cluster_node", gone, timeout=60)
+            return None
+        return f"{len(running)} of {wanted} members run"
+
+    wait_until("RabbitMQ to be one cluster", missing, timeout=120, interval=2)
+
+
 def _check_ceph() -> None:
     ceph.configure()
     ceph.wait_for_health()
@@ -213,6 +230,7 @@ def _check_prometheus() -> None:
 
 
 _CHECKS: dict[str, Callable[[], None]] = {
+    "rabbitmq": _check_rabbitmq,
     "ceph": _check_ceph,
     "mariadb": _check_mariadb,
     "prometheus": _check_prometheus,
