@@ -38,7 +38,7 @@ def up(only: set[str] | None, *, node_count: int, rabbitmq_replicas: int) -> Non
         nodes.make_disks(state, wanted)
         control_plane.finish(state)
         nodes.provide(state, wanted)
-        nodes.wait(state)
+        nodes.wait(state, [node.name for node in state.node_list()])
         _write_settings()
         _install_dns()
         from seatrial.lab import releases  # noqa: PLC0415 - its imports are not needed to bring up the machine

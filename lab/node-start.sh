@@ -5,4 +5,4 @@ for hierarchy in $CGROUP_HIERARCHIES; do
     echo $$ > "/sys/fs/cgroup/$hierarchy/$NODE_CGROUP/cgroup.procs"
 done
 exec unshare --net --uts --ipc --cgroup --mount --propagation private --pid --fork --kill-child --mount-proc \
-    bash "$(dirname "$0")/node-init.sh"
+    bash "${0%/*}/node-init.sh"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,9 +77,8 @@ def provide(state: State, wanted: Sequence[Image]) -> None:
             start(state, node)
 
 
-def wait(state: State, *, timeout: float = 120) -> None:
-    """Wait until every node is Ready; `timeout` is in seconds."""
-    names = [node.name for node in state.node_list()]
+def wait(state: State, names: Sequence[str], *, timeout: float = 120) -> None:
+    """Wait until the nodes with these names are Ready; `timeout` is in seconds."""
     wait_until("nodes Ready", lambda: _not_ready(state, names), timeout=timeout)
 
 
@@ -118,11 +118,11 @@ def crash(name: str) -> None:
 
 
 def boot(name: str, *, timeout: float = 120) -> None:
-    """Start a node that crashed, and wait until all nodes are Ready; harmless where it runs."""
+    """Start a node that crashed, and wait until it is Ready; harmless where it runs."""
     state = State.mine()
     if not state.alive(name):
         start(state, _named(state, name))
-    wait(state, timeout=timeout)
+    wait(state, [name], timeout=timeout)
 
 
 def images_on(name: str) -> list[str]:
@@ -208,8 +208,9 @@ def _first_inside(state: State, node: Node) -> Process:
     deadline = time.monotonic() + 10
     while outer.alive and time.monotonic() < deadline:
         for pid in children.read_text(encoding="ascii").split():
-            if Path(f"/proc/{pid}/ns/net").readlink() != here:
-                return state.record(node.name, int(pid))
+            with suppress(FileNotFoundError):  # it ended meanwhile
+                if Path(f"/proc/{pid}/ns/net").readlink() != here:
+                    return state.record(node.name, int(pid))
         time.sleep(0.02)
     raise LabError(f"node {node.name} did not start: see {LOGS / f'{node.name}.log'}")
 
