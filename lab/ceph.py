@@ -93,6 +93,8 @@ def configure() -> None:
     commands: list[dict[str, Any]] = [
         _setting("mon", "mon_data_avail_warn", "15"),
         _setting("global", "mon_max_pg_per_osd", "500"),
+        # Short heartbeats make the threshold short too: each restart of an OSD would warn for a minute.
+        _setting("global", "mon_warn_on_slow_ping_time", "20000"),
         _setting("mgr", "mgr/prometheus/scrape_interval", "15"),
     ]
     for pool, size in _POOLS.items():
