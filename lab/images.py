@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 import msgspec
 
 from seatrial.lab import binaries, layers
-from seatrial.lab.cache import CACHE, building, key
+from seatrial.lab.cache import CACHE, building, keep_newest, key
 from seatrial.lab.shell import LabError, run, step
 from seatrial.lab.topology import ROOM
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFINITIONS = ROOM / "images"
+_KEPT = 40
+"""Images and bases that stay in the cache: those of two or three versions of the definitions."""
 _LIBRARY = re.compile(r"^docker\.io/(?=[^/]+$)")
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _INDEX = "application/vnd.oci.image.index.v1+json"
@@ -114,7 +116,9 @@ class Image:
 
 def provide() -> list[Image]:
     """Return every image of the lab, making what is not in the cache."""
-    return [_provide(file.stem, _read(file)) for file in sorted(DEFINITIONS.glob("*.toml"))]
+    made = [_provide(file.stem, _read(file)) for file in sorted(DEFINITIONS.glob("*.toml"))]
+    keep_newest(CACHE / "images", _KEPT)
+    return made
 
 
 def write_archive(images: Iterable[Image], sink: IO[bytes]) -> None:
@@ -167,7 +171,9 @@ def _provide(name: str, definition: Definition) -> Image:
         if scratch is not None:
             with step(f"making the image {name}"):
                 _make(name, definition, base, scratch)
-    os.utime(folder)
+    for used in (folder, base):
+        if used is not None:
+            os.utime(used)
     return Image(name, definition, folder, base)
 
 

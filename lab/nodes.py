@@ -207,8 +207,8 @@ def _first_inside(state: State, node: Node) -> Process:
     here = Path("/proc/self/ns/net").readlink()
     deadline = time.monotonic() + 10
     while outer.alive and time.monotonic() < deadline:
-        for pid in children.read_text(encoding="ascii").split():
-            with suppress(FileNotFoundError):  # it ended meanwhile
+        with suppress(FileNotFoundError):  # it ended meanwhile
+            for pid in children.read_text(encoding="ascii").split():
                 if Path(f"/proc/{pid}/ns/net").readlink() != here:
                     return state.record(node.name, int(pid))
         time.sleep(0.02)
