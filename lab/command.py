@@ -92,8 +92,12 @@ def faults() -> None:
         click.echo(f"{fault.name:<34}{fault.trips:<10}{fault.title}")
 
 
+def _complete(_context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    return [name for name in _all_faults() if name.startswith(begun)]
+
+
 @lab.command("break")
-@click.argument("fault")
+@click.argument("fault", shell_complete=_complete)
 def break_(fault: str) -> None:
     """Break the lab for real, in one way."""
     chosen = _fault(fault)
@@ -102,7 +106,7 @@ def break_(fault: str) -> None:
 
 
 @lab.command()
-@click.argument("fault")
+@click.argument("fault", shell_complete=_complete)
 def heal(fault: str) -> None:
     """Undo a fault."""
     chosen = _fault(fault)

@@ -19,7 +19,8 @@ __all__ = ["apply", "get", "helm", "kubectl", "wait_until"]
 def kubectl(*arguments: str | Path, stdin: str | None = None, timeout: float = 30) -> str:
     """Run kubectl and return what it prints; `timeout` is in seconds."""
     argv = [binary("kubectl"), f"--request-timeout={timeout:g}s", *arguments]
-    return run(argv, stdin=stdin, timeout=timeout + 5, env=_environment())
+    title = f"kubectl {' '.join(map(str, arguments[:8]))}"
+    return run(argv, stdin=stdin, timeout=timeout + 5, env=_environment(), title=title)
 
 
 def helm(*arguments: str | Path, stdin: str | None = None, timeout: float = 120) -> str:

@@ -44,7 +44,8 @@ def run(name: str, argv: Sequence[str | Path], *, timeout: float = 30, stdin: st
     process = state.processes.get(_named(state, name).name)
     if process is None or not process.alive:
         raise LabError(f"node {name} is not running: `seatrial lab up` starts it")
-    return shell.run([*enter(process), *argv], timeout=timeout, stdin=stdin)
+    title = f"{name}: {' '.join(map(str, argv[:8]))}"
+    return shell.run([*enter(process), *argv], timeout=timeout, stdin=stdin, title=title)
 
 
 def enter(process: Process) -> list[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import subprocess
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
 _STARTED = time.monotonic()
 
@@ -37,13 +37,15 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     log: Path | None = None,
+    title: str = "",
 ) -> str:
     """Run a command to its end and return its standard output.
 
     `timeout` is in seconds. With `log`, both outputs are written there and "" is returned. A command that fails or
-    does not end in time raises LabError with the last line that it said.
+    does not end in time raises LabError with the last line that it said; `title` is what it is called there.
     """
-    shown = " ".join(str(part) for part in argv[:6]) + (" …" if len(argv) > 6 else "")
+    words = [Path(argv[0]).name, *map(str, argv[1:6])]
+    shown = title or " ".join(words) + (" …" if len(argv) > 6 else "")
     try:
         if log is None:
             done = subprocess.run(
