@@ -120,7 +120,8 @@ def _bring(release: Release, found: dict[tuple[str, str], dict[str, str]]) -> No
     say(f"release {release.name}: installing")
     helm(
         *("upgrade", "--install", release.name, CHARTS / release.name, *where, "--create-namespace"),
-        *("--description", release.fingerprint, "--values", "-"),
+        # Without a value of its own a release would keep those of the revision before.
+        *("--description", release.fingerprint, "--reset-values", "--values", "-"),
         stdin=yaml.safe_dump(release.values),
         timeout=_INSTALL_TIMEOUT,
     )

@@ -6,10 +6,10 @@ breakages change a recorded answer.
 
 from __future__ import annotations
 
-from seatrial.lab import releases
 from seatrial.lab.containers import Container, running
 from seatrial.lab.fault import fault
-from seatrial.lab.kubectl import get, helm, kubectl, wait_until
+from seatrial.lab.kubectl import get, kubectl, wait_until
+from seatrial.lab.upgrades import restore, upgrade
 
 _NAMESPACE = "openstack"
 _LABELS = "application=memcached,component=server"
@@ -26,12 +26,6 @@ for ((round = 0; round < 3000; round++)); do
     sleep 0.1
 done
 """
-
-
-def _upgrade(*values: str) -> None:
-    chart = releases.CHARTS / "memcached"
-    settings = [word for value in values for word in ("--set", value)]
-    helm("upgrade", "memcached", chart, "--namespace", _NAMESPACE, *settings, timeout=60)
 
 
 def _places() -> list[str]:
@@ -54,20 +48,28 @@ def _wait_for_places(what: str, *, count: int, among: set[str]) -> None:
 
 
 def _install_as_it_should_be() -> None:
-    releases.install({"memcached"})
+    restore("memcached", _NAMESPACE)
+
+    def missing() -> str | None:
+        places = _places()
+        return None if len(places) == len(set(places) & _workers()) == 2 else f"on {' '.join(places) or 'no node'}"
+
+    wait_until("memcached to be on both of its nodes", missing, timeout=_PATIENCE, interval=1)
 
 
 @fault("one-memcached", trips="MC-01", parts="memcached", heal=_install_as_it_should_be)
 def keep_one_replica() -> None:
     """Memcached has one replica."""
-    _upgrade("pod.replicas.server=1")
+    upgrade("memcached", _NAMESPACE, "pod.replicas.server=1")
     _wait_for_places("one replica to be left", count=1, among=_workers() | _storage())
 
 
 @fault("memcached-on-one-node", trips="MC-02", parts="memcached", heal=_install_as_it_should_be)
 def crowd() -> None:
     """Both replicas of memcached are on one node."""
-    _upgrade(
+    upgrade(
+        "memcached",
+        _NAMESPACE,
         "pod.affinity.anti.type.default=preferredDuringSchedulingIgnoredDuringExecution",
         "labels.server.node_selector_key=kubernetes\\.io/hostname",
         f"labels.server.node_selector_value={_CROWDED_NODE}",
@@ -78,7 +80,9 @@ def crowd() -> None:
 @fault("memcached-beside-mons", trips="MC-03", parts="memcached ceph", heal=_install_as_it_should_be)
 def move_beside_mons() -> None:
     """The replicas of memcached are on nodes that hold a mon."""
-    _upgrade(
+    upgrade(
+        "memcached",
+        _NAMESPACE,
         "pod.affinity.storage.avoid=false",
         "labels.server.node_selector_key=role",
         "labels.server.node_selector_value=storage-node",

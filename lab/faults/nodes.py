@@ -35,7 +35,7 @@ for _ in range({_BUSY}):
         os._exit(0)
 time.sleep(600)
 """
-_ZFS = "echo zfs >/proc/$$/comm; while :; do :; done"
+_ZFS = "printf zfs >/proc/$$/comm; while :; do :; done"
 
 
 def start(name: str, *argv: str) -> None:
