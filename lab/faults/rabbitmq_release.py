@@ -1,7 +1,7 @@
 """Faults of RabbitMQ that come by a Helm upgrade, as they came to the clouds of the reports.
 
-Whatever a restart shows is rolled out; what waits for a restart is configured under `OnDelete`, so that the pod keeps
-what it was started with.
+What only a restart shows is rolled out; what waits for a restart is configured with a partition above every pod, so
+that the pods keep what they were started with.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from seatrial.lab.fault import fault
+from seatrial.lab.faults.rabbitmq_broker import wait_for
 from seatrial.lab.kubectl import get, helm, wait_until
 from seatrial.lab.releases import CHARTS, Release
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SOUND = "+S 4:4 +A 128 +K true +sbwt none +sbwtdcpu none +sbwtdio none"
-_ON_DELETE = {"lifecycle": {"upgrades": {"statefulsets": {"pod_replacement_strategy": "OnDelete"}}}}
 _RELEASE = ("rabbitmq", "openstack")
 _ROLLOUT_TIMEOUT = 180.0
 _CONFIGMAP = "rabbitmq-rabbitmq-etc"
@@ -41,8 +41,9 @@ def _flags(flags: str) -> None:
 
 def _configure(settings: dict[str, Any], shows: str) -> None:
     """Change rabbitmq.conf and restart nothing."""
-    values = _values()
-    _upgrade({"pod": {**values["pod"], **_ON_DELETE}, "conf": {"rabbitmq": settings}})
+    replicas = _values()["pod"]["replicas"]
+    nobody = {"upgrades": {"statefulsets": {"partition": replicas["server"]}}}
+    _upgrade({"pod": {"replicas": replicas, "lifecycle": nobody}, "conf": {"rabbitmq": settings}})
     _wait_until_configured(lambda text: shows in text)
 
 
@@ -99,12 +100,14 @@ def _wait_for_rollout() -> None:
         seen = status.get("observedGeneration", 0) >= workload["metadata"]["generation"]
         updated = status.get("updateRevision") == status.get("currentRevision")
         ready = status.get("readyReplicas", 0)
-        if not (seen and updated and ready == wanted):
-            return f"{ready} of {wanted} brokers ready"
-        clients = get("deployment", "amqp-clients", "-n", "openstack")["status"].get("readyReplicas", 0)
-        return None if clients else "the clients are not connected"
+        return None if seen and updated and ready == wanted else f"{ready} of {wanted} brokers ready"
 
     wait_until("RabbitMQ to roll out", late, timeout=_ROLLOUT_TIMEOUT)
+    # The clients' own readiness tells late that they lost their broker; their queues went with it.
+    wait_for(
+        "the lab's clients to be back",
+        '[Vhost || Vhost <- rabbit_vhost:list_names(), Vhost =/= <<"/">>, rabbit_amqqueue:list(Vhost) =:= []] =:= []',
+    )
 
 
 def _wait_until_configured(shows: Callable[[str], bool]) -> None:
