@@ -85,7 +85,8 @@ def _wait_for_clients() -> None:
 
 
 def _patch_limit(limit: str) -> None:
-    kubectl("set", "resources", "deployment/amqp-clients", "--namespace", "openstack", f"--limits=memory={limit}")
+    where = ("deployment/amqp-clients", "--namespace", "openstack", "--containers=amqp-clients")
+    kubectl("set", "resources", *where, f"--limits=memory={limit}")
     _wait_for_clients()
 
 
