@@ -5,13 +5,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from seatrial.lab.faults import all_faults
-from seatrial.lab.shell import say
+from seatrial.lab.shell import LabError, hurried, say
 from seatrial.lab.state import State
 
-FAULTS: tuple[str, ...] = ()
+FAULTS = (
+    "unread-crash",
+    "pool-with-one-copy",
+    "mons-warn-too-early",
+    "stale-mon-folder",
+    "osd-out",
+    "mon-low-on-disk",
+    "cordoned-node",
+    "schema-v1-image",
+    "missing-dep-check-image",
+    "image-pull-backoff",
+    "one-memcached",
+    "database-requests-nothing",
+    "live-patch",
+    "rabbitmq-one-scheduler",
+    "rabbitmq-unknown-key",
+    "rabbitmq-no-permissions",
+    "rabbitmq-log-level",
+    "rabbitmq-statistics-interval",
+    "rabbitmq-memory-watermark",
+    "rabbitmq-durable-queue",
+    "rabbitmq-disk-limit-of-ram",
+    "mon-out-of-quorum",
+    "placement-groups-stuck",
+    "slow-operations",
+)
 """The report's findings, in an order in which they do not undo each other."""
 
 
@@ -24,11 +50,19 @@ def break_all() -> None:
 
 
 def heal_all() -> None:
-    """Undo every fault of the report, the last one first."""
+    """Undo every fault of the report, the last one first; then go round again, and wait until the lab is sound.
+
+    A single fault's heal waits for a sound lab, which it cannot see while the others are in place.
+    """
     faults = all_faults()
+    with hurried():
+        for name in reversed(FAULTS):
+            say(f"healing {name}")
+            with contextlib.suppress(LabError):  # the second round says what would not heal
+                faults[name].heal()
     for name in reversed(FAULTS):
-        say(f"healing {name}")
         faults[name].heal()
+    say("healed")
 
 
 if __name__ == "__main__":

@@ -123,7 +123,6 @@ def separate_by_osd() -> None:
     """A pool's rule lets two copies share a host."""
     ceph("osd", "crush", "rule", "create-replicated", _RULE, "default", "osd")
     ceph("osd", "pool", "set", _POOL, "crush_rule", _RULE)
-    wait_for_health()
 
 
 def _unset_noout() -> None:
@@ -159,4 +158,9 @@ def _remove_untagged() -> None:
 def forget_the_application() -> None:
     """A pool has no application."""
     ceph("osd", "pool", "create", _UNTAGGED, "1", "1", "--size=2")
-    wait_for_health()
+
+    def unsettled() -> str | None:
+        states = {group["state"] for group in ceph_json("pg", "ls-by-pool", _UNTAGGED)["pg_stats"]}
+        return None if states == {"active+clean"} else " ".join(states) or "no placement group yet"
+
+    wait_until("the new pool to serve", unsettled, timeout=_PATIENCE)

@@ -17,10 +17,26 @@ _BALLAST = f"/var/lib/ceph/mon/ceph-{_MON}/ballast"
 _OVERDOSE = "fault-overdose"
 _MOVING = "fault-moving"
 _SLOW = "fault-slow"
+_WRITTEN = "vms"
+_REFUSING = 1
+"""Not the OSD that others take out: it holds no placement groups then, and refuses none."""
 
 # As the chart has them; what `ceph tell` sets would outlive a fault otherwise.
 _MAX_BACKFILLS = "4"
 _COMPLAINT_TIME = "2"
+
+# The same few objects over and over, so that nothing grows while the fault is in place.
+_WRITE = """
+import rados, sys
+cluster = rados.Rados(conffile="/etc/ceph/ceph.conf")
+cluster.connect()
+pool = cluster.open_ioctx(sys.argv[1])
+pool.set_namespace("fault")
+while True:
+    written = [pool.aio_write_full(f"slow-{number}", b"x" * 4096) for number in range(16)]
+    for one in written:
+        one.wait_for_safe()
+"""
 
 
 def _mon() -> Container:
@@ -59,10 +75,10 @@ def disconnect_a_mon() -> None:
 
 
 def _free_the_osd() -> None:
-    ceph("config", "rm", f"osd.{_OSD}", "mon_max_pg_per_osd")
-    ceph("config", "rm", f"osd.{_OSD}", "osd_max_pg_per_osd_hard_ratio")
+    ceph("config", "rm", f"osd.{_REFUSING}", "mon_max_pg_per_osd")
+    ceph("config", "rm", f"osd.{_REFUSING}", "osd_max_pg_per_osd_hard_ratio")
     remove_pool(_OVERDOSE)
-    ceph("osd", "primary-affinity", f"osd.{_OSD}", "1")
+    ceph("osd", "primary-affinity", f"osd.{_REFUSING}", "1")
     wait_for_health()
 
 
@@ -70,9 +86,9 @@ def _free_the_osd() -> None:
 def refuse_placement_groups() -> None:
     """Placement groups are stuck, because an OSD takes no more of them."""
     # As a primary it would leave them unknown, from which only `ceph osd down` helps.
-    ceph("osd", "primary-affinity", f"osd.{_OSD}", "0")
-    ceph("config", "set", f"osd.{_OSD}", "osd_max_pg_per_osd_hard_ratio", "1")
-    ceph("config", "set", f"osd.{_OSD}", "mon_max_pg_per_osd", "5")
+    ceph("osd", "primary-affinity", f"osd.{_REFUSING}", "0")
+    ceph("config", "set", f"osd.{_REFUSING}", "osd_max_pg_per_osd_hard_ratio", "1")
+    ceph("config", "set", f"osd.{_REFUSING}", "mon_max_pg_per_osd", "5")
     ceph("osd", "pool", "create", _OVERDOSE, "8", "8", "--size=3")
     ceph("osd", "pool", "application", "enable", _OVERDOSE, "rbd")
 
@@ -84,25 +100,24 @@ def refuse_placement_groups() -> None:
 
 
 def _let_operations_take_their_time() -> None:
-    _in_toolbox(f"[ ! -e /tmp/{_SLOW} ] || kill -KILL $(cat /tmp/{_SLOW}); rm -f /tmp/{_SLOW}")
     _tell_osds("osd_op_complaint_time", _COMPLAINT_TIME)
-    remove_pool(_SLOW)
+    _stop_writing()
+    names = " ".join(f"slow-{number}" for number in range(16))
+    _in_toolbox(f"rados -p {_WRITTEN} --namespace fault rm {names} 2>/dev/null || true")
     wait_for_health()
 
 
 @fault("slow-operations", trips="CEPH-06", parts="ceph", heal=_let_operations_take_their_time)
 def complain_about_operations() -> None:
     """OSDs are slower than they may be (by a shorter limit: a delayed OSD would miss its heartbeats too)."""
-    ceph("osd", "pool", "create", _SLOW, "8", "8", "--size=2")
-    ceph("osd", "pool", "application", "enable", _SLOW, "rbd")
-    wait_for_health()
     _tell_osds("osd_op_complaint_time", "0.001")
-    _in_toolbox(
-        f"[ ! -e /tmp/{_SLOW} ] || kill -KILL $(cat /tmp/{_SLOW}); "
-        f"setsid rados -p {_SLOW} bench 600 write -b 4096 -t 16 --no-cleanup >/dev/null 2>&1 </dev/null & "
-        f"echo $! >/tmp/{_SLOW}"
-    )
+    _stop_writing()
+    _in_toolbox(f"setsid python3 -c '{_WRITE}' {_WRITTEN} >/dev/null 2>&1 </dev/null & echo $! >/tmp/{_SLOW}")
     wait_for_code("SLOW_OPS")
+
+
+def _stop_writing() -> None:
+    _in_toolbox(f"[ ! -e /tmp/{_SLOW} ] || kill -KILL $(cat /tmp/{_SLOW}); rm -f /tmp/{_SLOW}")
 
 
 def _thaw_the_osd() -> None:
@@ -179,7 +194,6 @@ def hold_recovery_up() -> None:
     ceph("osd", "pool", "create", _MOVING, "1", "1", "--size=2")
     ceph("osd", "pool", "application", "enable", _MOVING, "rbd")
     _in_toolbox(f"for n in $(seq 20); do echo $n | rados -p {_MOVING} put $n -; done")
-    wait_for_health()
     _tell_osds("osd_max_backfills", "0")
     group = json.loads(ceph("pg", "ls-by-pool", _MOVING, "--format=json"))["pg_stats"][0]
     unused = next(osd for osd in (0, 1, 2) if osd not in group["up"])
