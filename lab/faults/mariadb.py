@@ -89,7 +89,7 @@ def _request_again() -> None:
 @fault("database-requests-nothing", trips="DB-02", parts="mariadb", heal=_request_again)
 def request_nothing() -> None:
     """The database's pods request nothing."""
-    upgrade("mariadb", _NAMESPACE, "pod.resources.server.requests=null")
+    upgrade("mariadb", _NAMESPACE, "pod.resources.server=null")
     _wait_for_requests(wanted=False)
 
 
@@ -111,8 +111,9 @@ def _stop_writing() -> None:
     _ask(_FIRST, "drop database if exists seatrial_fault")
 
 
-def _write(pod: str, sql: str, clients: int) -> None:
-    _start(pod, f"for n in $(seq {clients}); do while :; do yes '{sql}' | {_CLIENT} --force; done & done; wait")
+def _write(pod: str, statements: str, *, clients: int) -> None:
+    """Let clients in a pod run what a script prints, on and on."""
+    _start(pod, f"for n in $(seq {clients}); do {{ {statements}; }} | {_CLIENT} --force & done; wait")
 
 
 def _wait_for_counter(pod: str, counter: str, what: str) -> None:
@@ -128,7 +129,8 @@ def conflict() -> None:
     """Two members write the same row all the time."""
     _ask(_FIRST, _MAKE_TABLE)
     for pod in (_FIRST, _SECOND):
-        _write(pod, _UPDATE, clients=2)
+        # Hardly a hundred a second: more would make flow control pause them.
+        _write(pod, f"while sleep 0.02; do echo '{_UPDATE}'; done", clients=2)
     _wait_for_counter(_FIRST, "wsrep_local_bf_aborts", "transactions to be aborted")
 
 
@@ -137,7 +139,7 @@ def pause() -> None:
     """A member is slow, and flow control stops the writers of all."""
     _ask(_FIRST, _MAKE_TABLE)
     _ask(_SECOND, "set global wsrep_provider_options='gcs.fc_limit=1'")
-    _write(_FIRST, _INSERT, clients=3)
+    _write(_FIRST, f"yes '{_INSERT}'", clients=3)
     _wait_for_counter(_SECOND, "wsrep_flow_control_paused_ns", "replication to pause")
 
 
