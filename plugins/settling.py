@@ -94,6 +94,7 @@ class Settling:
         if reporter is not None:
             reporter.ensure_newline()
             reporter.write_line(text)
+            reporter.flush()  # a CI log shows it when it is said
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
