@@ -184,6 +184,36 @@ def test_a_fault_is_named_by_its_claim_and_gone_after_healing(name, tmp_path, to
     assert healed.status == 0, healed.said
 
 
+@pytest.mark.round
+@pytest.mark.parametrize("name", ["one-memcached", "recovery-under-way"])
+def test_what_converges_while_the_gate_settles_opens_it(name, tmp_path):
+    fault = FAULTS[name]
+    fault.break_()
+    options = ["--settle", "120s", "--evidence", str(tmp_path), "-m", SUBSYSTEMS[fault.trips]]
+    command = [sys.executable, "-m", "seatrial.command", "gate", "--cloud", "lab", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith(f"settling: {fault.trips}"):
+                break
+        fault.heal()
+        said += process.stdout.readlines()
+    assert process.returncode == 0, "".join(said)
+
+
+@pytest.mark.round
+def test_what_does_not_move_while_the_gate_settles_is_called_stuck(tmp_path):
+    fault = FAULTS["placement-groups-stuck"]
+    try:
+        fault.break_()
+        verdict = reader(tmp_path, "-m", "ceph", "--settle", "20s")
+    finally:
+        fault.heal()
+    stuck = next(entry for entry in verdict.invariants if entry["id"] == fault.trips)
+    assert stuck["settling"].startswith("stuck: unchanged"), verdict.said
+
+
 def test_the_samples_are_faults_and_touch_every_subsystem():
     assert set(FAULTS) >= SAMPLE
     assert {SUBSYSTEMS[FAULTS[name].trips] for name in SAMPLE} == set(SUBSYSTEMS.values())
