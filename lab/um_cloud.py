@@ -51,7 +51,7 @@ def break_all() -> None:
 
 
 def heal_all() -> None:
-    """Undo every fault of the report, the last one first; then go round again, and wait until the lab is sound.
+    """Undo every fault of the report, the last one first; then go round in order, and wait until the lab is sound.
 
     A single fault's heal waits for a sound lab, which it cannot see while the others are in place.
     """
@@ -61,7 +61,7 @@ def heal_all() -> None:
             say(f"healing {name}")
             with contextlib.suppress(LabError):  # the second round says what would not heal
                 faults[name].heal()
-    for name in reversed(FAULTS):
+    for name in FAULTS:
         faults[name].heal()
     say("healed")
 
