@@ -62,6 +62,11 @@ def a_kubelet_waits_for_its_runtime(cloud: RecordedCloud) -> None:
     _relisted(cloud, 60)
 
 
+@breaks("NODE-06")
+def a_kubelet_hangs_with_its_runtime(cloud: RecordedCloud) -> None:
+    cloud.heard(KUBELET_METRICS, "lab-4", error="API server: Read timed out. (read timeout=15.0", seconds=15.0)
+
+
 @breaks("NODE-06", consequences="NODE-01")
 def a_kubelet_gives_its_runtime_up(cloud: RecordedCloud) -> None:
     _condition(cloud, "Ready", "False", "PLEG is not healthy: pleg was last seen active 3m8.6s ago; threshold is 3m0s")
