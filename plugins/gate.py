@@ -72,13 +72,13 @@ class Gate:
 
     @property
     def violated(self) -> list[Judgement]:
-        """What closes the gate, the most severe first, causes before what they explain."""
-        return [j for j in self._sorted(VIOLATED) if self._rank(j) >= SEVERITIES.index(self.fail_at)]
+        """What closes the gate, the most severe first, each cause followed by what it explains."""
+        return [j for j in self._by_cause() if self._rank(j) >= SEVERITIES.index(self.fail_at)]
 
     @property
     def warned(self) -> list[Judgement]:
         """What is violated below the severity that closes the gate."""
-        return [j for j in self._sorted(VIOLATED) if self._rank(j) < SEVERITIES.index(self.fail_at)]
+        return [j for j in self._by_cause() if self._rank(j) < SEVERITIES.index(self.fail_at)]
 
     def with_outcome(self, outcome: str) -> list[Judgement]:
         """Return the judgements with an outcome, sorted."""
@@ -91,7 +91,25 @@ class Gate:
 
     def _sorted(self, outcome: str) -> list[Judgement]:
         chosen = [j for j in self.judgements.values() if j.outcome == outcome]
-        return sorted(chosen, key=lambda j: (bool(self.causes_of(j)), -self._rank(j), j.id))
+        return sorted(chosen, key=lambda j: (-self._rank(j), j.id))
+
+    def _by_cause(self) -> list[Judgement]:
+        """Return the violations, each cause followed by what it explains; a cause is as severe as what it explains."""
+        violated = self._sorted(VIOLATED)
+
+        def tell(cause: Judgement, told: list[Judgement]) -> list[Judgement]:
+            if cause not in told:
+                told.append(cause)
+                for explained in (j for j in violated if cause.id in self.causes_of(j)):
+                    tell(explained, told)
+            return told
+
+        roots = [j for j in violated if not self.causes_of(j)]
+        roots.sort(key=lambda root: -max(self._rank(j) for j in tell(root, [])))
+        told: list[Judgement] = []
+        for judgement in [*roots, *violated]:  # what explains each other has no root
+            tell(judgement, told)
+        return told
 
     def _rank(self, judgement: Judgement) -> int:
         return SEVERITIES.index(judgement.severity)

@@ -11,9 +11,11 @@ from seatrial.lab.faults.ceph import remove_pool, wait_for_code
 from seatrial.lab.kubectl import kubectl, wait_until
 
 _MON = "c"
+_FULL_MON = "a"
+"""Another one, so that what it says of its disk is heard while the first is out of quorum."""
 _OSD = 2
 _PATIENCE = 90.0
-_BALLAST = f"/var/lib/ceph/mon/ceph-{_MON}/ballast"
+_BALLAST = f"/var/lib/ceph/mon/ceph-{_FULL_MON}/ballast"
 _OVERDOSE = "fault-overdose"
 _MOVING = "fault-moving"
 _SLOW = "fault-slow"
@@ -48,7 +50,9 @@ def _osd() -> Container:
 
 
 def _in_mon(script: str) -> str:
-    return kubectl("-n", NAMESPACE, "exec", f"deployment/rook-ceph-mon-{_MON}", "-c", "mon", "--", "sh", "-c", script)
+    return kubectl(
+        "-n", NAMESPACE, "exec", f"deployment/rook-ceph-mon-{_FULL_MON}", "-c", "mon", "--", "sh", "-c", script
+    )
 
 
 def _in_toolbox(script: str, timeout: float = 60) -> str:
@@ -176,7 +180,7 @@ def fill_a_mons_disk() -> None:
     """A mon's disk is 90 % full."""
     # Only so far: at 5 % free the mon would stop.
     _in_mon(
-        f"rm -f {_BALLAST}; set -- $(df -kP /var/lib/ceph/mon/ceph-{_MON} | tail -n 1); "
+        f"rm -f {_BALLAST}; set -- $(df -kP /var/lib/ceph/mon/ceph-{_FULL_MON} | tail -n 1); "
         f"fallocate -l $(($4 - $2 / 10))K {_BALLAST}"
     )
     wait_for_code("MON_DISK_LOW")
