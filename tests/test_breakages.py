@@ -77,6 +77,7 @@ def test_a_breakage_violates_its_invariant_and_no_other(cloud, breakage):
     assert invariants[breakage.invariant]["outcome"] == "violated", invariants[breakage.invariant]
     others = with_outcome(invariants, "violated") - {breakage.invariant}
     assert others == set(breakage.consequences), [invariants[other]["offenders"] for other in others]
+    assert with_outcome(invariants, "undetermined") == set()
     assert all(": " in line for line in invariants[breakage.invariant]["offenders"])
 
 
