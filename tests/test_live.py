@@ -168,7 +168,7 @@ def test_a_wrong_kubeconfig_is_a_usage_error(tmp_path, text, complaint):
 
 def gate(trial, *options):
     return trial.pytester.runpytest_subprocess(
-        "-p", "seatrial", "-p", "no:cacheprovider", "--tb=no", "-q", "--pyargs", "seatrial.suites", *options
+        "-p", "seatrial", "-p", "no:cacheprovider", "--tb=no", "-q", "-rN", "--pyargs", "seatrial.suites", *options
     )
 
 
