@@ -25,6 +25,7 @@ _MAX_PG_PER_OSD = "500"
 _CSI_GRACE_S = 5
 """How long the lab's profile lets an attachment take."""
 _PATIENCE = 60.0
+_CLEAN_PATIENCE = 90.0
 
 
 def wait_for_code(code: str) -> None:
@@ -34,6 +35,16 @@ def wait_for_code(code: str) -> None:
         lambda: None if code in ceph_json("health")["checks"] else "not yet",
         timeout=_PATIENCE,
     )
+
+
+def wait_until_clean() -> None:
+    """Return once all placement groups are active and clean: a change of the map makes them peer anew."""
+
+    def unclean() -> str | None:
+        groups = [group["state_name"] for group in ceph_json("status")["pgmap"].get("pgs_by_state", [])]
+        return None if groups == ["active+clean"] else " ".join(groups)
+
+    wait_until("placement groups to be active+clean", unclean, timeout=_CLEAN_PATIENCE, interval=1)
 
 
 def remove_pool(name: str) -> None:
@@ -52,6 +63,7 @@ def keep_one_copy() -> None:
     """The pool kubeai-cephfs keeps one copy."""
     ceph("osd", "pool", "set", _POOL, "size", "1", "--yes-i-really-mean-it")
     wait_for_code("POOL_NO_REDUNDANCY")
+    wait_until_clean()
 
 
 def _warn_at_the_agreed_share() -> None:

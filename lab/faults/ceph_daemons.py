@@ -7,7 +7,7 @@ import json
 from seatrial.lab.ceph import NAMESPACE, TOOLBOX, ceph, ceph_json, wait_for_health
 from seatrial.lab.containers import Container, running
 from seatrial.lab.fault import fault
-from seatrial.lab.faults.ceph import remove_pool, wait_for_code
+from seatrial.lab.faults.ceph import remove_pool, wait_for_code, wait_until_clean
 from seatrial.lab.kubectl import kubectl, wait_until
 
 _MON = "c"
@@ -167,7 +167,7 @@ def crash_an_osd() -> None:
         return None if ceph_json("crash", "ls-new") else "no crash is posted"
 
     wait_until("the crash to be posted", unposted, timeout=_PATIENCE, interval=1)
-    _wait_until_clean()
+    wait_until_clean()
 
 
 def _empty_the_disk() -> None:
@@ -203,11 +203,3 @@ def hold_recovery_up() -> None:
     unused = next(osd for osd in (0, 1, 2) if osd not in group["up"])
     ceph("osd", "pg-upmap-items", group["pgid"], str(group["up"][1]), str(unused))
     wait_for_code("PG_DEGRADED")
-
-
-def _wait_until_clean() -> None:
-    def unclean() -> str | None:
-        groups = [group["state_name"] for group in ceph_json("status")["pgmap"].get("pgs_by_state", [])]
-        return None if groups == ["active+clean"] else " ".join(groups)
-
-    wait_until("placement groups to be active+clean", unclean, timeout=_PATIENCE, interval=1)

@@ -73,7 +73,7 @@ def two_mons_share_a_node(cloud: RecordedCloud) -> None:
 def a_placement_group_is_stuck_peering(cloud: RecordedCloud) -> None:
     with cloud.json(STUCK_GROUPS) as stuck:
         stuck["stuck_pg_stats"].append(
-            {"pgid": "1.1d", "state": "peering", "acting": [1, 2], "last_active": LONG_AGO, "last_unstale": LONG_AGO}
+            {"pgid": "1.1d", "state": "peering", "acting": [1, 2], "last_change": LONG_AGO, "last_unstale": LONG_AGO}
         )
     _raise(cloud, "PG_AVAILABILITY", "Reduced data availability: 1 pg inactive, 1 pg peering")
 
