@@ -28,12 +28,12 @@ _MMDEBSTRAP = (
 
 # What runs in the overlay of one image. The mounts end with the namespace.
 _CHROOT = """
-mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$WORK/upper,workdir=$WORK/work" "$WORK/root"
-mount --bind "$APT/archives" "$WORK/root/var/cache/apt/archives"
-mount --bind "$APT/lists" "$WORK/root/var/lib/apt/lists"
-mount -t proc proc "$WORK/root/proc"
-mount --bind /dev "$WORK/root/dev"
-exec chroot "$WORK/root" /bin/sh -euc "$INSIDE"
+mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$WORK/upper,workdir=$WORK/work" "$WORK/merged"
+mount --bind "$APT/archives" "$WORK/merged/var/cache/apt/archives"
+mount --bind "$APT/lists" "$WORK/merged/var/lib/apt/lists"
+mount -t proc proc "$WORK/merged/proc"
+mount --bind /dev "$WORK/merged/dev"
+exec chroot "$WORK/merged" /bin/sh -euc "$INSIDE"
 """
 
 _INSTALL = """
@@ -145,7 +145,7 @@ def log_of(name: str) -> Path:
 
 def _in_overlay(name: str, base: Path, work: Path, inside: str, *, timeout: float) -> None:
     apt = CACHE / "apt"
-    for folder in (work / "upper", work / "work", work / "root", apt / "archives/partial", apt / "lists/partial"):
+    for folder in (work / "upper", work / "work", work / "merged", apt / "archives/partial", apt / "lists/partial"):
         folder.mkdir(parents=True, exist_ok=True)
     environment = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
