@@ -171,7 +171,7 @@ def test_a_fault_is_named_by_its_claim_and_gone_after_healing(name, tmp_path, to
     try:
         started = time.monotonic()
         fault.break_()
-        broken = reader(tmp_path)
+        broken = reader(tmp_path, "--fail-at", "trivial")
         told(f"{name} | {fault.trips} | {time.monotonic() - started:.1f}")
     finally:
         fault.heal()
