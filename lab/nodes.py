@@ -126,12 +126,6 @@ def boot(name: str, *, timeout: float = 120) -> None:
     wait(state, [name], timeout=timeout)
 
 
-def images_on(name: str) -> list[str]:
-    """Return the names of the images that a node has."""
-    listed = run(name, ["ctr", "-n", "k8s.io", "images", "ls", "-q"]).split()
-    return [ref for ref in listed if not ref.startswith("sha256:") and "@sha256:" not in ref]
-
-
 def cgroup_folders() -> Iterator[Path]:
     """Yield the folder above the nodes' cgroups in every hierarchy."""
     for hierarchy in CGROUPS:
