@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -15,9 +16,13 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
+    """Built from a copy of the tree: setuptools writes into `build/` beside its sources, which xdist workers share."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    left_out = shutil.ignore_patterns(".*", "build", "dist", "evidence", "out", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, folder / "tree", ignore=left_out)
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(folder / "tree")]
+    built = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    assert built.returncode == 0, built.stdout + built.stderr
     return next(folder.glob("*.whl"))
 
 
