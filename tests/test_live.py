@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from seatrial.fixtures.live import PATIENCE, Live
-from seatrial.fixtures.question import Http, Kubelets, Objects, Raw, Unavailable
+from seatrial.fixtures.question import Http, Kubelets, Logs, Objects, Pods, Raw, Unavailable
 from seatrial.fixtures.settings import Cloud
 from seatrial.fixtures.strict_toml import WrongSetting
 from seatrial.fixtures.target import connect
@@ -103,6 +103,21 @@ def test_a_429_is_obeyed_and_counted(api, live):
     assert live.one(Raw("/metrics")).text == "up 1\n"
     assert live.retries == 1
     assert time.monotonic() - before >= 1
+
+
+def test_of_a_log_only_the_lines_in_question_are_kept_and_a_cut_is_told(api, live):
+    running = {
+        "metadata": {"name": "p", "namespace": "n", "labels": {"a": "b"}},
+        "spec": {"containers": [{"name": "c"}]},
+    }
+    api.says["/api/v1/pods"] = [(200, {"kind": "PodList", "metadata": {}, "items": [running]})]
+    api.says["/api/v1/namespaces/n/pods/p/log"] = [(200, b"1 INFO fine\n2 ERROR bad\n3 ERROR wor")]
+    where = Pods("p", "a=b")
+    (whole,) = live.ask(Logs(where, 60, lines="ERROR"))
+    (cut,) = live.ask(Logs(where, 60, limit=35, lines="ERROR"))
+    assert (whole.text, whole.cut) == ("2 ERROR bad\n3 ERROR wor", False)
+    assert cut.text.startswith("2 ERROR bad\n(")
+    assert cut.cut
 
 
 @pytest.mark.parametrize(
