@@ -59,7 +59,7 @@ def with_outcome(invariants, outcome):
 
 
 def test_every_invariant_has_a_breakage():
-    claimed = {entry["id"] for entry in catalogue.entries()}
+    claimed = {entry["id"] for entry in catalogue.entries() if entry["kind"] == "conformance"}
     assert claimed - {breakage.invariant for breakage in BREAKAGES} == set()
 
 
