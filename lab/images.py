@@ -61,6 +61,14 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return str(self.program.relative_to(CACHE)).encode() if self.binary else self.read()
 
 
+class Venv(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A virtual environment of Debian's Python in an image."""
+
+    folder: str
+    requirements: str
+    """A file beside the definition that pins every distribution."""
+
+
 class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One `images/NAME.toml`."""
 
@@ -68,8 +76,9 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The names that pods call it by."""
     base: Literal["debian", "busybox", "scratch"]
     apt: list[str] = []
+    venv: Venv | None = None
     script: str = ""
-    """Run inside, after the packages and the files are there."""
+    """Run inside, after the packages, the virtual environment and the files are there."""
     files: dict[str, File] = {}
     entrypoint: list[str] = []
     cmd: list[str] = []
@@ -165,6 +174,7 @@ def _read(file: Path) -> Definition:
 def _provide(name: str, definition: Definition) -> Image:
     base = _BASES[definition.base]()
     files = [part for path, file in sorted(definition.files.items()) for part in (path, str(file.mode), file.identity)]
+    files += [(DEFINITIONS / definition.venv.requirements).read_text(encoding="utf-8")] if definition.venv else []
     text = msgspec.json.encode(msgspec.structs.replace(definition, refs=[], absent=[], files={}))
     folder = CACHE / "images" / f"{name}-{key(base.name if base else '', text, *files)}"
     with building(folder) as scratch:
@@ -181,10 +191,13 @@ def _make(name: str, definition: Definition, base: Path | None, scratch: Path) -
     work = scratch / "build"
     upper = work / "upper"
     upper.mkdir(parents=True)
-    if base is None and (definition.apt or definition.script):
+    if base is None and (definition.apt or definition.venv or definition.script):
         raise LabError(f"images/{name}.toml: packages and scripts need a base with a shell")
     if base is not None and definition.apt:
         layers.install_packages(name, base, work, definition.apt)
+    if base is not None and definition.venv:
+        requirements = DEFINITIONS / definition.venv.requirements
+        layers.install_venv(name, base, work, definition.venv.folder, requirements)
     for path, file in definition.files.items():
         target = upper / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)

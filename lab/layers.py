@@ -31,6 +31,7 @@ _CHROOT = """
 mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=$WORK/upper,workdir=$WORK/work" "$WORK/merged"
 mount --bind "$APT/archives" "$WORK/merged/var/cache/apt/archives"
 mount --bind "$APT/lists" "$WORK/merged/var/lib/apt/lists"
+mount --bind "$WHEELS" "$WORK/merged/mnt"
 mount -t proc proc "$WORK/merged/proc"
 mount --bind /dev "$WORK/merged/dev"
 exec chroot "$WORK/merged" /bin/sh -euc "$INSIDE"
@@ -48,6 +49,12 @@ install || {{ apt-get update -qq && install; }}
 rm -rf /usr/sbin/policy-rc.d /var/log/apt /var/log/dpkg.log /var/cache/debconf/*-old /var/cache/apt/*.bin
 rm -rf /var/lib/dpkg/*-old /var/log/alternatives.log
 : > /etc/resolv.conf
+"""
+
+_MAKE_VENV = """
+python3 -m venv {folder}
+{folder}/bin/pip install --quiet --no-index --find-links /mnt --no-deps --no-compile -r /mnt/{requirements}
+{folder}/bin/pip uninstall --quiet --yes pip
 """
 
 _BUSYBOX_FILES = {
@@ -98,6 +105,20 @@ def install_packages(name: str, base: Path, work: Path, packages: Iterable[str])
     _in_overlay(name, base, work, _INSTALL.format(packages=" ".join(packages)), timeout=1200)
 
 
+def install_venv(name: str, base: Path, work: Path, folder: str, requirements: Path) -> None:
+    """Make a virtual environment `folder` over `base` with the distributions that the file `requirements` pins.
+
+    The machine's own pip, which knows how to reach an index, fetches them; inside the image nothing is reached.
+    """
+    wheels = CACHE / "wheels"
+    wheels.mkdir(parents=True, exist_ok=True)
+    pip = ["/usr/bin/python3", "-m", "pip", "wheel", "--no-deps", f"--find-links={wheels}", f"--wheel-dir={wheels}"]
+    run([*pip, f"--requirement={requirements}"], timeout=1800, log=log_of(f"{name}-wheels"))
+    shutil.copy(requirements, wheels)
+    making = _MAKE_VENV.format(folder=folder, requirements=requirements.name)
+    _in_overlay(f"{name}-venv", base, work, making, timeout=900)
+
+
 def run_script(name: str, base: Path, work: Path, script: str) -> None:
     """Run shell text inside the image that `base` and `work/upper` make."""
     _in_overlay(f"{name}-script", base, work, script, timeout=300)
@@ -145,7 +166,9 @@ def log_of(name: str) -> Path:
 
 def _in_overlay(name: str, base: Path, work: Path, inside: str, *, timeout: float) -> None:
     apt = CACHE / "apt"
-    for folder in (work / "upper", work / "work", work / "merged", apt / "archives/partial", apt / "lists/partial"):
+    wheels = CACHE / "wheels"
+    made = (work / "upper", work / "work", work / "merged")
+    for folder in (*made, wheels, apt / "archives/partial", apt / "lists/partial"):
         folder.mkdir(parents=True, exist_ok=True)
     environment = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -154,6 +177,7 @@ def _in_overlay(name: str, base: Path, work: Path, inside: str, *, timeout: floa
         "LOWER": str(base / "root"),
         "WORK": str(work),
         "APT": str(apt),
+        "WHEELS": str(wheels),
         "INSIDE": inside,
         "RESOLVER": Path("/etc/resolv.conf").read_text(encoding="utf-8"),
         **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},

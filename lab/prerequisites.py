@@ -39,6 +39,7 @@ PROGRAMS = {
 FILES = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "/usr/include/stdlib.h": "libc6-dev",
+    "/usr/lib/python3/dist-packages/pip": "python3-pip",
 }
 
 CGROUPS = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "systemd", "unified")
