@@ -19,6 +19,7 @@ KINDS = {
     "acceptance": "uses the cloud as a tenant would and cleans up",
     "performance": "measures under load",
     "resilience": "breaks things on purpose",
+    "imported": "judges what other tools reported",
 }
 
 SUBSYSTEMS = (

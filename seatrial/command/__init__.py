@@ -66,6 +66,7 @@ def gate(pytest_arguments: tuple[str, ...]) -> None:
     what is demanded --profile NAME|FILE  --fail-at SEVERITY
     waivers          --waivers FILE  --no-waivers  --strict-waivers
     patience         --settle TIME
+    other tools      --import-junit FILE  --import-rally FILE  --import-severity SEVERITY
     what is left     --evidence FOLDER  --verdict FILE  --junit-xml FILE  --alluredir FOLDER
 
     \b
