@@ -62,6 +62,7 @@ def provide(nodes: Iterable[Node]) -> None:
     _user("admin", "/O=system:masters/CN=admin", ADMIN_KUBECONFIG)
     _user("reader", f"/CN={READER}", READER_KUBECONFIG)
     _user("nobody", "/CN=nobody", NOBODY_KUBECONFIG)
+    _certify("public-endpoints", "/CN=public-endpoints", (f"IP:{Node(1).address}",))
     machine = (f"IP:{MACHINE_ADDRESS}",)
     _user("kube-controller-manager", "/CN=system:kube-controller-manager", names=machine)
     _user("kube-scheduler", "/CN=system:kube-scheduler", names=machine)

@@ -47,6 +47,9 @@ CGROUP = "seatrial-lab"
 STORAGE_NODES = 3
 """The first nodes hold Ceph: one mon and one OSD each."""
 
+COMPUTE_NODES = 3
+"""The first nodes run a nova-compute each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -78,4 +81,5 @@ class Node:
     def labels(self) -> dict[str, str]:
         """Return the labels that its kubelet registers it with."""
         storage = {"role": "storage-node"} if self.index <= STORAGE_NODES else {}
-        return {"openstack-control-plane": "enabled", **storage}
+        compute = {"openstack-compute-node": "enabled"} if self.index <= COMPUTE_NODES else {}
+        return {"openstack-control-plane": "enabled", **storage, **compute}

@@ -1,4 +1,5 @@
-{{/* The init container that waits for dependencies; arguments: root, list of "namespace:service", list of jobs */}}
+{{/* The init container that waits for dependencies; arguments: root, list of "namespace:service", list of jobs, and perhaps
+     a list of pods by their labels */}}
 {{- define "helm-toolkit.entrypoint" -}}
 {{- $root := index . 0 -}}
 - name: init
@@ -15,7 +16,7 @@
     - {name: DEPENDENCY_SERVICE, value: {{ join "," (index . 1) | quote }}}
     - {name: DEPENDENCY_DAEMONSET, value: ""}
     - {name: DEPENDENCY_CONTAINER, value: ""}
-    - {name: DEPENDENCY_POD_JSON, value: ""}
+    - {name: DEPENDENCY_POD_JSON, value: {{ if gt (len .) 3 }}{{ toJson (index . 3) | quote }}{{ else }}""{{ end }}}
     - {name: DEPENDENCY_JOBS, value: {{ join "," (index . 2) | quote }}}
     - {name: DEPENDENCY_CUSTOM_RESOURCE, value: ""}
     - {name: COMMAND, value: "echo done"}

@@ -1,0 +1,27 @@
+{{- define "keystone.etc" -}}
+keystone.conf: |
+{{ include "helm-toolkit.conf" (list . .Values.conf.keystone) | indent 2 }}
+keystone-api-uwsgi.ini: |
+{{ include "helm-toolkit.uwsgi" (list "keystone.wsgi.api:application" 5000 .Values.conf.keystone_api_uwsgi.uwsgi) | indent 2 }}
+{{- end }}
+
+{{- define "keystone.bin" -}}
+db-sync.sh: |
+  keystone-manage db_sync
+  internal=http://keystone-api.{{ .Release.Namespace }}.svc.cluster.local:5000/v3
+  keystone-manage bootstrap --bootstrap-username {{ .Values.endpoints.identity.admin.username }} \
+    --bootstrap-password {{ .Values.endpoints.identity.admin.password }} --bootstrap-region-id RegionOne \
+    --bootstrap-internal-url $internal --bootstrap-admin-url $internal \
+    --bootstrap-public-url {{ .Values.endpoints.public }}:5000/v3
+bootstrap.py: |
+  """Make the tenant that the lab's users are in."""
+
+  from cloud import provide, service
+
+  identity = service("identity")
+  name, password = "{{ .Values.bootstrap.project }}", "{{ .Values.bootstrap.password }}"
+  project = provide(identity, "/projects", "project", name=name, domain_id="default")
+  user = provide(identity, "/users", "user", name=name, domain_id="default", password=password)
+  role = provide(identity, "/roles", "role", name="member")
+  identity.put(f"/projects/{project['id']}/users/{user['id']}/roles/{role['id']}")
+{{- end }}
