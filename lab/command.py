@@ -29,7 +29,8 @@ def lab() -> None:
 @click.option("--only", metavar="PARTS", help="Parts, separated by commas: kubernetes, rabbitmq, mariadb, …")
 @click.option("--nodes", "node_count", default=5, show_default=True, type=click.IntRange(3, 9))
 @click.option("--rabbitmq-replicas", default=1, show_default=True, type=click.IntRange(1, 5))
-def up(only: str | None, node_count: int, rabbitmq_replicas: int) -> None:
+@click.option("--size", default="full", show_default=True, type=click.Choice(["small", "full"]), help="Of OpenStack.")
+def up(only: str | None, node_count: int, rabbitmq_replicas: int, size: str) -> None:
     """Bring up the lab, or what is missing of it."""
     from seatrial.lab.releases import PARTS  # noqa: PLC0415 - see lifecycle.up
 
@@ -38,7 +39,7 @@ def up(only: str | None, node_count: int, rabbitmq_replicas: int) -> None:
     if unknown:
         raise click.UsageError(f"no part of the lab is called {unknown[0]}; there are kubernetes, {', '.join(PARTS)}")
     try:
-        lifecycle.up(parts, node_count=node_count, rabbitmq_replicas=rabbitmq_replicas)
+        lifecycle.up(parts, node_count=node_count, rabbitmq_replicas=rabbitmq_replicas, size=size)
     except KeyboardInterrupt:
         raise LabError("interrupted: `seatrial lab up` goes on from here, `seatrial lab down` removes it") from None
 

@@ -19,7 +19,19 @@ _KEPT = ("kernel.panic", "kernel.panic_on_oops", "vm.overcommit_memory")
 """What a kubelet would change if it could see it. Put back by `down`, to be sure."""
 
 
-def up(only: set[str] | None, *, node_count: int, rabbitmq_replicas: int) -> None:
+_OPENSTACK_SETTINGS = """
+[clouds.lab.openstack]
+clouds_yaml = "clouds.yaml"
+cloud = "lab"
+"""
+
+_CLIENT_SETTINGS = """
+[clouds.lab.pods]
+memcached-client = "application=amqp-clients"
+"""
+
+
+def up(only: set[str] | None, *, node_count: int, rabbitmq_replicas: int, size: str) -> None:
     """Bring up the lab, or what is missing of it, with the parts in `only` (all if None)."""
     prerequisites.check()
     found = State.load()
@@ -39,11 +51,12 @@ def up(only: set[str] | None, *, node_count: int, rabbitmq_replicas: int) -> Non
         control_plane.finish(state)
         nodes.provide(state, wanted)
         nodes.wait(state, [node.name for node in state.node_list()])
-        _write_settings()
         _install_dns()
-        from seatrial.lab import releases  # noqa: PLC0415 - its imports are not needed to bring up the machine
+        from seatrial.lab import openstack, releases  # noqa: PLC0415 - their imports are not needed before
 
-        releases.install(only, rabbitmq_replicas=rabbitmq_replicas)
+        _write_settings(with_openstack=openstack.is_installed())
+        releases.install(only, rabbitmq_replicas=rabbitmq_replicas, size=size)
+        _write_settings(with_openstack=openstack.is_installed())
     say(f"the lab is up: export KUBECONFIG={ADMIN_KUBECONFIG}")
 
 
@@ -165,8 +178,8 @@ def _sysctl(name: str) -> Path:
     return Path("/proc/sys") / name.replace(".", "/")
 
 
-def _write_settings() -> None:
-    # The lab's registry stands for those of the world, and its clients of the broker for those of the cache.
+def _write_settings(*, with_openstack: bool) -> None:
+    # The lab's registry stands for those of the world.
     settings = f"""\
 [clouds.lab]
 kubeconfig = "{ADMIN_KUBECONFIG}"
@@ -174,10 +187,9 @@ profile = "lab"
 
 [clouds.lab.registries]
 "*" = "service:kube-system/registry:5000"
-
-[clouds.lab.pods]
-memcached-client = "application=amqp-clients"
 """
+    # Where there is no API server of Nova's, the broker's clients stand for the cache's.
+    settings += _OPENSTACK_SETTINGS if with_openstack else _CLIENT_SETTINGS
     SETTINGS.write_text(settings, encoding="ascii")
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from seatrial.lab import ceph, registry
+from seatrial.lab import ceph, openstack, registry
 from seatrial.lab.kubectl import get, helm, kubectl
 from seatrial.lab.shell import say, step, wait_until
 from seatrial.lab.topology import (
@@ -30,14 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CHARTS = ROOM / "charts"
-PARTS = ("rabbitmq", "mariadb", "memcached", "ceph", "prometheus", "registry")
+PARTS = ("rabbitmq", "mariadb", "memcached", "ceph", "prometheus", "registry", "openstack")
+SIZES = ("small", "full")
 
-_CLAIMS_VOLUMES = ("rabbitmq", "mariadb")
+_CLAIMS_VOLUMES = ("rabbitmq", "mariadb", "glance")
+_NEEDS = {"openstack": openstack.NEEDS}
 
 _INSTALL_TIMEOUT = 120.0
 """Seconds for Helm to send one release's objects; it does not wait for pods."""
-_READY_TIMEOUT = 300.0
-"""Seconds for all pods to be ready, on a machine whose two cores start sixty of them."""
+_READY_TIMEOUT = 480.0
+"""Seconds for all pods to be ready, on a machine whose two cores start a hundred of them."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,21 @@ class Release:
         return digest.hexdigest()[:16]
 
 
-def install(only: set[str] | None, *, rabbitmq_replicas: int = 1) -> None:
-    """Install the parts in `only` (all if None) and return when each of them really serves.
+def install(only: set[str] | None, *, rabbitmq_replicas: int = 1, size: str = "full") -> None:
+    """Install the parts in `only` (all if None) and what they need, and return when each of them really serves.
 
     Raises what `kubectl`, `helm` and `wait_until` raise, naming the release or the workload that is not there.
     """
-    parts = [part for part in PARTS if only is None or part in only]
-    releases = [release for part in parts for release in _releases(part, rabbitmq_replicas)]
+    parts = _with_needs(only)
+    releases = [release for part in parts for release in _releases(part, rabbitmq_replicas, size)]
     if not releases:
         return
     if "ceph" in parts:
         _make_namespace(ceph.NAMESPACE)
         ceph.make_secrets()
+    if "openstack" in parts:
+        _make_namespace(openstack.NAMESPACE)
+        openstack.make_certificate()
     claimants = [release for release in releases if release.name in _CLAIMS_VOLUMES]
     others = [release for release in releases if release not in claimants]
     if claimants:
@@ -86,10 +91,26 @@ def install(only: set[str] | None, *, rabbitmq_replicas: int = 1) -> None:
         _CHECKS.get(part, lambda: None)()
 
 
-def _releases(part: str, rabbitmq_replicas: int) -> list[Release]:
+def _with_needs(only: set[str] | None) -> list[str]:
+    """Return the parts to install, in the order of PARTS."""
+    wanted = set(PARTS) if only is None else only | {need for part in only for need in _NEEDS.get(part, ())}
+    return [part for part in PARTS if part in wanted]
+
+
+def _releases(part: str, rabbitmq_replicas: int, size: str) -> list[Release]:
     if part == "rabbitmq":
         replicas = {"pod": {"replicas": {"server": rabbitmq_replicas}}}
         return [Release("rabbitmq", "openstack", replicas), Release("amqp-clients", "openstack")]
+    if part == "openstack":
+        count = len(_nodes())
+        return [
+            Release(
+                chart,
+                openstack.NAMESPACE,
+                openstack.values(chart, size=size, rabbitmq_replicas=rabbitmq_replicas, node_count=count),
+            )
+            for chart in openstack.CHARTS
+        ]
     if part == "ceph":
         return [Release("rook-ceph-cluster", ceph.NAMESPACE), Release("rook-ceph", ceph.NAMESPACE)]
     if part == "prometheus":
@@ -235,4 +256,5 @@ _CHECKS: dict[str, Callable[[], None]] = {
     "ceph": _check_ceph,
     "mariadb": _check_mariadb,
     "prometheus": _check_prometheus,
+    "openstack": openstack.check,
 }
