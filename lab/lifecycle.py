@@ -31,7 +31,7 @@ memcached-client = "application=amqp-clients"
 """
 
 
-def up(only: set[str] | None, *, node_count: int, rabbitmq_replicas: int, size: str) -> None:
+def up(only: set[str] | None, *, node_count: int, rabbitmq_replicas: int, size: str = "full") -> None:
     """Bring up the lab, or what is missing of it, with the parts in `only` (all if None)."""
     prerequisites.check()
     found = State.load()
