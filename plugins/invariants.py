@@ -128,7 +128,7 @@ def _described(item: pytest.Item, mark: pytest.Mark) -> Invariant:
     kind = item.path.parent.name if item.path.parent.name in KINDS else "conformance"
     return Invariant(
         id=said["id"],
-        title=name.removeprefix("test_").replace("_", " "),
+        title=name.removeprefix("test_").replace("_", " ") + _row(item),
         severity=said["severity"],
         source=said["source"],
         subsystem=subsystems[0],
@@ -138,6 +138,12 @@ def _described(item: pytest.Item, mark: pytest.Mark) -> Invariant:
         explained_by=tuple(str(said.get("explained_by", "")).split()),
         test=f"{kind}/{item.path.name}::{item.name}",
     )
+
+
+def _row(item: pytest.Item) -> str:
+    """Return what tells one row of a parametrized claim from the others."""
+    callspec = getattr(item, "callspec", None)
+    return ": " + " ".join(str(value) for value in callspec.params.values()) if callspec else ""
 
 
 def _docstring(item: pytest.Item) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Breakages of MariaDB. DB-05 is judged here alone: the lab runs no OpenStack service that could log an error."""
+"""Breakages of MariaDB."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from breakage import RecordedCloud, breaks
 from seatrial.fixtures.cluster import PODS
-from seatrial.fixtures.mariadb import LOGS
+from seatrial.fixtures.control_plane_logs import troubles
 from seatrial.fixtures.mariadb_members import STATUS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+WINDOW_S = 3600
+"""The window of the profile `lab`."""
 
 
 @breaks("DB-01")
@@ -65,11 +68,9 @@ def replication_is_paused_for_a_second(cloud: RecordedCloud) -> None:
 
 @breaks("DB-05")
 def a_service_logs_a_deadlock(cloud: RecordedCloud) -> None:
-    entry = cloud.entries(LOGS)[0]
-    entry.pop("speakers", None)
-    entry["heard"]["speaker"] = "openstack/nova-conductor-0"
     moment = cloud.manifest["recorded"]
-    cloud.write(LOGS, f"{moment} 2026 7 ERROR nova.conductor oslo_db.exception.DBDeadlock: (1213, 'Deadlock found')\n")
+    said = f"{moment} 2026 7 ERROR nova.conductor oslo_db.exception.DBDeadlock: (1213, 'Deadlock found')\n"
+    cloud.write(troubles(WINDOW_S), said)
 
 
 @breaks("DB-06")
