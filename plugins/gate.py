@@ -50,9 +50,13 @@ class Gate:
         self.run = f"{self.started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
         self.invariants: dict[str, Invariant] = {}
         self.judgements: dict[str, Judgement] = {}
+        self.decided = Exit.NOTHING_RAN
+        """What the judgements alone mean."""
         self.exit = Exit.NOTHING_RAN
         self.finished = self.started
         self.trouble = ""
+        self.left_behind: list[str] = []
+        """What the run made in the cloud and could not take away, a line each."""
         self._told_by_worker: dict[str, Any] = {}
 
     @pytest.hookimpl(optionalhook=True)
@@ -118,7 +122,7 @@ class Gate:
     def verdict(self) -> str:
         """The verdict in a word."""
         words = {Exit.OPEN: "open", Exit.CLOSED: "closed", Exit.REFUSED: "refused"}
-        return words.get(self.exit, "undetermined")
+        return words.get(self.decided, "undetermined")
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Note what is to be judged."""
@@ -142,7 +146,8 @@ class Gate:
         self.finished = datetime.now(UTC)
         if self._config.getoption("collectonly") or not self.judgements:
             return
-        self.exit = self._decide(session, exitstatus)
+        self.decided = self._decide(session, exitstatus)
+        self.exit = Exit.LEFT_BEHIND if self.left_behind else self.decided
         session.exitstatus = int(self.exit)
         if self._config.getoption("seatrial_verdict"):
             self._write(Path(self._config.getoption("seatrial_verdict")))

@@ -12,6 +12,16 @@ def pytest_seatrial_about(config: pytest.Config) -> dict[str, Any]:  # type: ign
     """Return what is on trial: cloud, profile, source, now, retries, evidence, failures."""
 
 
+@pytest.hookspec(firstresult=True)
+def pytest_seatrial_run(config: pytest.Config) -> str:  # type: ignore[empty-body]
+    """Return the run's id, the same in all processes of a run."""
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_seatrial_clean_up(config: pytest.Config) -> list[str]:  # type: ignore[empty-body]
+    """Take away what the run made in the cloud; return a line for each thing that stays."""
+
+
 @pytest.hookspec
 def pytest_seatrial_reread(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Forget what was heard of the cloud, and read it anew for these tests."""

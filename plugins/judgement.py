@@ -27,7 +27,8 @@ class Judgement:
     """How one invariant was judged.
 
     `offenders` are the lines of those that are not waived, `waived` of those that are. `reason` says why the claim
-    could not be read or does not concern the cloud, `settling` what `--settle` saw. `duration` is in seconds.
+    could not be read or does not concern the cloud, `settling` what `--settle` saw. `measured` are the figures of a
+    trial, by name, with the unit in it. `duration` is in seconds.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Judgement:
     waived: list[str] = field(default_factory=list)
     reason: str = ""
     settling: str = ""
+    measured: dict[str, float] = field(default_factory=dict)
     duration: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,6 +84,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     elif judgement.outcome == WAIVED:
         report.outcome = "skipped"
         report.wasxfail = f"waived: {judgement.reason}"
+    judgement.measured = dict(next((value for name, value in item.user_properties if name == "measured"), {}))  # type: ignore[call-overload]
     judgement.duration = round(call.duration, 3)
     report.seatrial = judgement.as_dict()  # type: ignore[attr-defined]
     return report

@@ -38,8 +38,9 @@ class Settling:
         """Hold a violation back while there is time left for it to settle."""
         report: pytest.TestReport = yield
         judgement = judgement_of(report)
-        if judgement is None or invariant_of(item) is None:
-            return report
+        invariant = invariant_of(item)
+        if judgement is None or invariant is None or invariant.kind != "conformance":
+            return report  # a trial that failed has failed: a second one proves nothing about the first
         if judgement.outcome == VIOLATED:
             self._seen.setdefault(item.nodeid, []).append(tuple(judgement.offenders))
             if not self._last_round:

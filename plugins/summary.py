@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from seatrial.plugins.allow import not_asked_for
 from seatrial.plugins.gate import GATE, Exit, Gate
 from seatrial.plugins.judgement import NOT_CONCERNED, NOT_JUDGED, STALE, UNDETERMINED, WAIVED, Judgement
 from seatrial.plugins.waivers import waivers_of
@@ -28,6 +29,10 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the verdict and its reasons."""
     gate = config.stash.get(GATE, None)
+    left_out = _left_out(config)
+    if gate is not None and not gate.judgements and left_out and not config.getoption("collectonly"):
+        for line in left_out:
+            terminalreporter.write_line(line)
     if gate is None or not gate.judgements or config.getoption("collectonly") or gate.exit == Exit.USAGE:
         return
     about = gate.about
@@ -65,6 +70,10 @@ def _lines(gate: Gate, about: dict[str, Any], config: pytest.Config) -> Iterable
     if gate.exit == Exit.INTERRUPTED:
         missing = gate.with_outcome(NOT_JUDGED)
         yield f"interrupted: {len(missing)} not judged; what was judged stands"
+    yield from _measured(gate)
+    if gate.left_behind:
+        yield f"left behind: `seatrial cleanup {gate.run}` tries again"
+        yield from (f"  {line}" for line in gate.left_behind)
     yield from _reasons("does not concern this cloud", gate.with_outcome(NOT_CONCERNED))
     yield from _reasons("waived", gate.with_outcome(WAIVED))
     if not config.getoption("seatrial_strict_waivers"):
@@ -72,6 +81,7 @@ def _lines(gate: Gate, about: dict[str, Any], config: pytest.Config) -> Iterable
     waivers = waivers_of(config)
     yield from (f"waiver expired on {waiver.until}: {waiver}" for waiver in waivers.expired)
     yield from (f"waiver ends soon: {waiver}" for waiver in waivers.ending())
+    yield from _left_out(config)
     if about.get("evidence") and not about.get("trouble"):
         yield f"evidence: {about['evidence']}"
     if about.get("trouble"):
@@ -98,6 +108,22 @@ def _violations(gate: Gate, heading: str, judgements: list[Judgement]) -> Iterab
             yield f"      remedy: {gate.invariants[judgement.id].remedy}"
         if consequences.get(judgement.id):
             yield f"      explains {', '.join(consequences[judgement.id])}"
+
+
+def _measured(gate: Gate) -> Iterable[str]:
+    measured = [judgement for _, judgement in sorted(gate.judgements.items()) if judgement.measured]
+    if measured:
+        yield "measured"
+    for judgement in measured:
+        figures = ", ".join(f"{name} {value:g}" for name, value in judgement.measured.items())
+        yield f"  {judgement.id} {judgement.title}: {figures}"
+
+
+def _left_out(config: pytest.Config) -> list[str]:
+    return [
+        f"not asked for (--allow {allowance}): {', '.join(sorted(invariant.id for invariant in invariants))}"
+        for allowance, invariants in not_asked_for(config).items()
+    ]
 
 
 def _unread(judgements: list[Judgement]) -> Iterable[str]:

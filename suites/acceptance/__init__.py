@@ -1,0 +1,1 @@
+"""Claims that use the cloud as a tenant would, and clean up."""
