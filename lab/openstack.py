@@ -95,15 +95,16 @@ def _cloud(username: str, password: str, project: str) -> dict[str, Any]:
 
 
 class Cloud:
-    """The lab's OpenStack as its administrator, or another user, reaches it from this machine."""
+    """The lab's OpenStack as its administrator, or another user, reaches it from this machine.
+
+    `project` is the id of the project that the user works in.
+    """
 
     def __init__(self, username: str = _ADMIN[0], password: str = _ADMIN[1], project: str = _ADMIN[2]) -> None:
         self._login = (username, password, project)
         self._tls = ssl.create_default_context(cafile=str(PKI / "ca.crt"))
-        self._token = ""
         self._endpoints: dict[str, str] = {}
-        self.project = ""
-        """The id of the project that the token is for."""
+        self._token, self.project = self._authenticate()
 
     def ask(
         self, method: str, service: str, path: str, body: Any = None, *, microversion: str = "", timeout: float = 60
@@ -113,8 +114,6 @@ class Cloud:
         `microversion` is of the compute or volume API, `timeout` in seconds. Raises LabError with what the service
         said where it refused.
         """
-        if not self._token:
-            self._authenticate()
         headers = {"X-Auth-Token": self._token, "OpenStack-API-Version": f"{service} {microversion}"}
         _, answer = self._send(method, self._endpoints[service] + path, body, headers, timeout)
         return answer
@@ -126,7 +125,8 @@ class Cloud:
                 return dict(item)
         raise LabError(f"OpenStack has nothing called {name} in {service} {path}: `seatrial lab up` makes it")
 
-    def _authenticate(self) -> None:
+    def _authenticate(self) -> tuple[str, str]:
+        """Return a token and the id of its project, and note the catalogue."""
         username, password, project = self._login
         domain = {"id": "default"}
         user = {"name": username, "domain": domain, "password": password}
@@ -137,8 +137,7 @@ class Cloud:
             for endpoint in service["endpoints"]:
                 if endpoint["interface"] == "public":
                     self._endpoints[service["type"]] = endpoint["url"].rstrip("/")
-        self.project = answer["token"]["project"]["id"]
-        self._token = headers["x-subject-token"]
+        return headers["x-subject-token"], answer["token"]["project"]["id"]
 
     def _send(
         self, method: str, url: str, body: Any, headers: dict[str, str], timeout: float
@@ -156,6 +155,12 @@ class Cloud:
             raise LabError(f"{method} {url}: {error.code} {said or error.reason}") from None
         except OSError as error:
             raise LabError(f"{method} {url}: {error}") from None
+
+
+def in_database(statement: str) -> str:
+    """Return what SQL prints that runs as the database's administrator."""
+    client = ("mysql", "--defaults-file=/etc/mysql/admin_user.cnf", "--host=localhost", "-Nse", statement)
+    return kubectl("-n", NAMESPACE, "exec", "mariadb-server-0", "-c", "mariadb", "--", *client)
 
 
 def check() -> None:
