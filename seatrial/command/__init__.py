@@ -133,6 +133,53 @@ def report(verdicts: tuple[str, ...], out: str) -> None:
     click.echo(out)
 
 
+_OF_A_PROJECT = (
+    click.option("--cloud", default="", help="A cloud of seatrial.toml."),
+    click.option("--settings", default="", type=click.Path(), help="The seatrial.toml to use."),
+    click.option("--os-cloud", default="", help="An entry of clouds.yaml."),
+    click.option("--evidence", default="evidence", show_default=True, type=click.Path(), help="Where ledgers are."),
+)
+
+
+def _of_a_project(command: Any) -> Any:
+    for option in reversed(_OF_A_PROJECT):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("run", default="")
+@click.option("--all-mine", is_flag=True, help="All that is seatrial's in the project, whichever run made it.")
+@_of_a_project
+def cleanup(run: str, cloud: str, settings: str, os_cloud: str, evidence: str, *, all_mine: bool) -> None:
+    """Take away what a run left in a cloud, and put back the quotas that it raised.
+
+    RUN is a run's id or the path of its ledger; without it, every ledger at hand that has something left. A run without
+    a ledger is found by its id in names and metadata. Nobody else's things are touched. Exit status 11 where something
+    stays, 12 where the run is still going on.
+    """
+    from seatrial.command.leftovers import Project, cleaned_up  # noqa: PLC0415 - other commands do not log in
+
+    _told_and_left(cleaned_up(Project(cloud, settings, os_cloud, evidence), run, all_mine=all_mine))
+
+
+@main.command()
+@_of_a_project
+def leftovers(cloud: str, settings: str, os_cloud: str, evidence: str) -> None:
+    """Say what runs have left in a cloud, and change nothing. Exit status 11 if they left something."""
+    from seatrial.command.leftovers import Project, left_over  # noqa: PLC0415 - as above
+
+    _told_and_left(left_over(Project(cloud, settings, os_cloud, evidence)))
+
+
+def _told_and_left(lines: list[str]) -> None:
+    for line in lines:
+        click.echo(line)
+    if not lines:
+        click.echo("nothing is left")
+    sys.exit(11 if lines else 0)
+
+
 @main.group()
 def profile() -> None:
     """Show or check what is demanded of a cloud."""
