@@ -21,6 +21,8 @@ podAntiAffinity:
   preferredDuringSchedulingIgnoredDuringExecution:
     - weight: 10
       podAffinityTerm:
+        {{- /* Of one revision: beside those that a rollout replaces, two of the new ones would meet on a node. */}}
+        matchLabelKeys: [pod-template-hash]
 {{ $term | indent 8 }}
 {{- end }}
 {{- end }}
