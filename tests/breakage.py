@@ -62,6 +62,10 @@ class RecordedCloud:
         assert found, f"the recorded cloud has no answer to {question} from {speaker or 'anybody'}"
         return found
 
+    def read(self, question: Question, speaker: str = "") -> Any:
+        """Return a JSON answer (the first speaker's, where several match) as it is."""
+        return json.loads((self.folder / self.entries(question, speaker)[0]["file"]).read_bytes())
+
     @contextmanager
     def json(self, question: Question, speaker: str = "") -> Iterator[Any]:
         """Change a JSON answer (the first speaker's, where several match)."""
