@@ -24,7 +24,7 @@
      port, portName; readiness, liveness: probes
      services, jobs, pods: what it waits for
      and perhaps etc: the Secret (CHART-etc), env, initContainers, mounts, volumes: lists as YAML has them
-     kind DaemonSet, with nodeSelector and hostNetwork */}}
+     kind: StatefulSet, or DaemonSet with hostNetwork; nodeSelector */}}
 {{- define "helm-toolkit.workload" -}}
 {{- $root := .root -}}
 {{- $chart := $root.Chart.Name -}}
@@ -42,7 +42,11 @@ metadata:
   annotations:
     {{- include "helm-toolkit.annotations" $root | nindent 4 }}
 spec:
-  {{- if eq $kind "Deployment" }}
+  {{- if eq $kind "StatefulSet" }}
+  serviceName: {{ .name }}
+  podManagementPolicy: Parallel
+  replicas: {{ get $values.pod.replicas .role }}
+  {{- else if eq $kind "Deployment" }}
   replicas: {{ get $values.pod.replicas .role }}
   revisionHistoryLimit: 3
   strategy: {rollingUpdate: {maxUnavailable: 1, maxSurge: 1}}
@@ -62,7 +66,7 @@ spec:
         configmap-etc-hash: {{ include "helm-toolkit.hash" (list "secrets.yaml" $root) }}
     spec:
       serviceAccountName: {{ $chart }}
-      {{- if eq $kind "Deployment" }}
+      {{- if ne $kind "DaemonSet" }}
       affinity:
         {{- include "helm-toolkit.antiAffinity" (list $root $chart .component) | nindent 8 }}
       {{- end }}
