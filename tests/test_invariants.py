@@ -42,6 +42,15 @@ def test_an_id_is_taken_once(trial):
     assert "TST-01 is already taken by test_claims.py::test_it_holds" in run.errors
 
 
+def test_rows_of_one_test_are_invariants_of_their_own(trial):
+    mark = 'pytest.mark.invariant(id="TST-0{}", severity="normal", source="own")'
+    rows = ", ".join(f'pytest.param("role-{n}", id="TST-0{n}", marks={mark.format(n)})' for n in (1, 2))
+    parametrized = SOUND.replace("@claim(1)", f'@pytest.mark.parametrize("role", [{rows}])')
+    trial.claims(parametrized.replace("it_holds()", "it_holds(role)") + "    assert role == 'role-1'\n")
+    told = [(entry["id"], entry["title"], entry["outcome"]) for entry in trial.judge().verdict["invariants"]]
+    assert sorted(told) == [("TST-01", "it holds: role-1", "holds"), ("TST-02", "it holds: role-2", "violated")]
+
+
 def test_a_subsystem_is_named(trial):
     trial.claims(SOUND)
     path = trial.folder / "test_claims.py"

@@ -83,6 +83,19 @@ def test_a_secrets_values_are_hidden_but_for_the_options_that_claims_read():
     assert "username = nova" not in text
 
 
+def test_a_secrets_apache_site_keeps_its_daemons_and_no_secret():
+    site = f"WSGIDaemonProcess nova-api processes=4 threads=2 user=nova\nSetEnv OS_PASSWORD={SECRET}\n"
+    data = {
+        "wsgi-nova-api.conf": packed(site),
+        "nova.conf": packed(f"live_migration_uri = qemu://u:{SECRET}@%s/system"),
+    }
+    item = {"metadata": {"name": "nova-etc", "namespace": "openstack"}, "type": "Opaque", "data": data}
+    text = heard(Objects("secrets"), json.dumps({"items": [item]}))
+    assert SECRET not in text
+    assert "WSGIDaemonProcess nova-api processes=4 threads=2 user=nova" in text
+    assert "live_migration_uri = qemu://u:(redacted" in text
+
+
 def test_a_helm_release_keeps_what_drift_needs_and_no_secret():
     manifest = (
         "kind: Secret\nmetadata: {name: s}\nstringData: {password: " + SECRET + "}\n---\n"
