@@ -111,10 +111,12 @@ class Cloud:
     ) -> Any:
         """Return the decoded answer of a service (`compute`, `network`, …) to a request for `path`, or None.
 
-        `microversion` is of the compute or volume API, `timeout` in seconds. Raises LabError with what the service
-        said where it refused.
+        `microversion` is of the compute, volume or baremetal API, `timeout` in seconds. Raises LabError with what the
+        service said where it refused.
         """
         headers = {"X-Auth-Token": self._token, "OpenStack-API-Version": f"{service} {microversion}"}
+        if service == "baremetal" and microversion:
+            headers["X-OpenStack-Ironic-API-Version"] = microversion
         _, answer = self._send(method, self._endpoints[service] + path, body, headers, timeout)
         return answer
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from seatrial.lab import ceph, openstack, registry
+from seatrial.lab import ceph, horizon, ironic, openstack, registry
 from seatrial.lab.kubectl import get, helm, kubectl
 from seatrial.lab.shell import say, step, wait_until
 from seatrial.lab.topology import (
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CHARTS = ROOM / "charts"
-PARTS = ("rabbitmq", "mariadb", "memcached", "ceph", "prometheus", "registry", "openstack")
+PARTS = ("rabbitmq", "mariadb", "memcached", "ceph", "prometheus", "registry", "openstack", "horizon", "ironic")
 SIZES = ("small", "full")
 
 _CLAIMS_VOLUMES = ("rabbitmq", "mariadb", "glance")
-_NEEDS = {"openstack": openstack.NEEDS}
+_NEEDS = {"openstack": openstack.NEEDS, "horizon": horizon.NEEDS, "ironic": ironic.NEEDS}
 
 _INSTALL_TIMEOUT = 120.0
 """Seconds for Helm to send one release's objects; it does not wait for pods."""
@@ -117,7 +117,8 @@ def _releases(part: str, rabbitmq_replicas: int, size: str) -> list[Release]:
         return [Release("prometheus", "monitoring", {"controlPlane": _control_plane()})]
     if part == "registry":
         return [Release("registry", "kube-system", registry.values())]
-    return [Release(part, "openstack")]
+    given = {"horizon": horizon.values(size=size), "ironic": ironic.values(rabbitmq_replicas=rabbitmq_replicas)}
+    return [Release(part, "openstack", given.get(part, {}))]
 
 
 def _revisions() -> dict[tuple[str, str], dict[str, str]]:
@@ -257,4 +258,6 @@ _CHECKS: dict[str, Callable[[], None]] = {
     "mariadb": _check_mariadb,
     "prometheus": _check_prometheus,
     "openstack": openstack.check,
+    "horizon": horizon.check,
+    "ironic": ironic.check,
 }

@@ -50,6 +50,9 @@ STORAGE_NODES = 3
 COMPUTE_NODES = 3
 """The first nodes run a nova-compute each."""
 
+CONDUCTOR_NODES = (4, 5)
+"""Nodes for Ironic's conductors."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -82,4 +85,5 @@ class Node:
         """Return the labels that its kubelet registers it with."""
         storage = {"role": "storage-node"} if self.index <= STORAGE_NODES else {}
         compute = {"openstack-compute-node": "enabled"} if self.index <= COMPUTE_NODES else {}
-        return {"openstack-control-plane": "enabled", **storage, **compute}
+        conductor = {"ironic_role": "conductor"} if self.index in CONDUCTOR_NODES else {}
+        return {"openstack-control-plane": "enabled", **storage, **compute, **conductor}
