@@ -12,7 +12,7 @@ from seatrial.fixtures.clearing import Clearing
 from seatrial.fixtures.ledger import FILE, Contents, Ledger, TornLedger, ledgers, left_by_its_run, read
 from seatrial.fixtures.leftovers import found
 from seatrial.fixtures.question import Unavailable
-from seatrial.fixtures.settings import DEFAULT_PROFILE, load_cloud, load_profile
+from seatrial.fixtures.settings import DEFAULT_PROFILE, as_another, load_cloud, load_profile
 from seatrial.fixtures.strict_toml import WrongSetting
 from seatrial.fixtures.tenant_login import login_of
 from seatrial.fixtures.tenant_session import Session
@@ -27,7 +27,8 @@ class Project:
         try:
             name, chosen, _ = load_cloud(cloud, Path(settings) if settings else None)
             self.patience = load_profile(chosen.profile or DEFAULT_PROFILE).acceptance.clean_up_s
-            self.session = Session(login_of(chosen.openstack, os_cloud))
+            chosen = as_another(chosen, os_cloud) if os_cloud else chosen
+            self.session = Session(login_of(chosen.openstack))
         except WrongSetting as wrong:
             _end(Exit.USAGE, str(wrong))
         except Unavailable as unavailable:
