@@ -6,6 +6,7 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
+from functools import partial
 from http.cookiejar import CookieJar
 from typing import Any
 
@@ -30,7 +31,7 @@ def check() -> None:
     """Return once somebody can log in through every replica."""
     pods = get("pods", "--namespace", openstack.NAMESPACE, "--selector", _SELECTOR)["items"]
     for pod in pods:
-        wait_until(f"{pod['metadata']['name']} to log somebody in", lambda pod=pod: _refusal(pod), timeout=120)
+        wait_until(f"{pod['metadata']['name']} to log somebody in", partial(_refusal, pod), timeout=120)
 
 
 def _refusal(pod: dict[str, Any]) -> str | None:
