@@ -96,6 +96,22 @@ def test_a_secrets_apache_site_keeps_its_daemons_and_no_secret():
     assert "live_migration_uri = qemu://u:(redacted" in text
 
 
+def test_a_printed_configuration_file_is_redacted_as_in_its_secret():
+    site = f"<VirtualHost *:80>\n  WSGIDaemonProcess horizon-http processes=5\n  OIDCClientSecret {SECRET}\n</VirtualHost>\n"
+    settings = f'SESSION_ENGINE = "cache"\nSECRET_KEY = "{SECRET}"\nSLOGAN = """\n{SECRET}\n"""\n'
+    redactor = Redactor()
+    for name, text, kept in (
+        ("horizon.conf", site, "WSGIDaemonProcess horizon-http processes=5"),
+        ("local_settings", settings, 'SESSION_ENGINE = "cache"'),
+    ):
+        item = {"metadata": {"name": "horizon-etc", "namespace": "openstack"}, "data": {name: packed(text)}}
+        listed = redactor.answer(Objects("secrets"), Answer(json.dumps({"items": [item]}).encode())).text
+        printed = redactor.answer(Command(Pods("p", "a=b"), ("cat",), prints=name), Answer(text.encode())).text
+        assert json.loads(listed)["items"][0]["data"][name] == printed
+        assert kept in printed
+        assert SECRET not in printed
+
+
 def test_a_helm_release_keeps_what_drift_needs_and_no_secret():
     manifest = (
         "kind: Secret\nmetadata: {name: s}\nstringData: {password: " + SECRET + "}\n---\n"
