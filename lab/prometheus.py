@@ -15,6 +15,8 @@ _PATIENCE = 180.0
 
 # What is derived from two scrapes of the API server, at a moment that a range's steps meet.
 _TELLING = "(sum(increase(apiserver_request_total[5m])))[10m:60s]"
+# What is derived from two scrapes of etcd.
+_TELLING_OF_ETCD = "increase(etcd_disk_wal_fsync_duration_seconds_count[5m])"
 
 
 def ask(path: str) -> Any:
@@ -48,7 +50,8 @@ def wait_until_told(*, down: int = 0, blind: bool = False) -> None:
         if len(late) != down or not expected <= jobs:
             return f"{len(targets)} targets, not up: {' '.join(sorted(late)) or 'none'}"
         told = ask(f"query?query={quote(_TELLING)}")["result"]
-        return None if bool(told) != blind else "too few samples"
+        etcd_told = ask(f"query?query={quote(_TELLING_OF_ETCD)}")["result"]
+        return None if bool(told) != blind and etcd_told else "too few samples"
 
     wait_until("Prometheus to have scraped everything", missing, timeout=_PATIENCE, interval=1)
 

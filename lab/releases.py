@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from seatrial.lab import ceph, horizon, ironic, openstack, registry
+from seatrial.lab import ceph, horizon, ironic, openstack, prometheus, registry
 from seatrial.lab.kubectl import get, helm, kubectl
 from seatrial.lab.shell import say, step, wait_until
 from seatrial.lab.topology import (
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CHARTS = ROOM / "charts"
-PARTS = ("rabbitmq", "mariadb", "memcached", "ceph", "prometheus", "registry", "openstack", "horizon", "ironic")
+PARTS = ("rabbitmq", "mariadb", "memcached", "ceph", "registry", "openstack", "horizon", "ironic", "prometheus")
+"""The last one has time to scrape all others while they are looked at."""
 SIZES = ("small", "full")
 
 _CLAIMS_VOLUMES = ("rabbitmq", "mariadb", "glance")
@@ -240,23 +241,11 @@ def _check_mariadb() -> None:
     wait_until("Galera to have three members", missing, timeout=120)
 
 
-def _check_prometheus() -> None:
-    """Return once every target that Prometheus has found is up."""
-    path = "/api/v1/namespaces/monitoring/services/prometheus-server:80/proxy/api/v1/targets?state=active"
-
-    def down() -> str | None:
-        targets = json.loads(kubectl("get", "--raw", path, timeout=30))["data"]["activeTargets"]
-        late = {target["scrapeUrl"] for target in targets if target["health"] != "up"}
-        return " ".join(sorted(late)) or None if targets else "none found"
-
-    wait_until("Prometheus's targets to be up", down, timeout=120, interval=1)
-
-
 _CHECKS: dict[str, Callable[[], None]] = {
     "rabbitmq": _check_rabbitmq,
     "ceph": _check_ceph,
     "mariadb": _check_mariadb,
-    "prometheus": _check_prometheus,
+    "prometheus": prometheus.wait_until_told,
     "openstack": openstack.check,
     "horizon": horizon.check,
     "ironic": ironic.check,

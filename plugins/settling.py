@@ -94,6 +94,8 @@ class Settling:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.ensure_newline()
+            if reporter._tw.width_of_current_line:  # noqa: SLF001 - in quiet runs nobody else knows of a line of dots
+                reporter.line("")
             reporter.write_line(text)
             reporter.flush()  # a CI log shows it when it is said
 

@@ -54,6 +54,13 @@ def test_what_converges_in_time_opens_the_gate(trial):
     assert run.judged("TST-02")["settling"] == ""
 
 
+def test_each_look_is_told_on_a_line_of_its_own(trial):
+    run = judge(trial, '["x: y"] if pytest.cloud.looks < 2 else []', "--settle", "1m", "--quiet", "--no-header")
+    told = [line for line in run.text.splitlines() if "settling: TST-01" in line]
+    assert len(told) == 2
+    assert all(line.startswith("settling: ") for line in told)
+
+
 def test_what_still_changes_when_the_time_is_up_is_converging(trial):
     run = judge(trial, '[f"pg 1.0: {9999 - pytest.cloud.looks} objects"]', "--settle", "1s")
     assert run.status == 1

@@ -13,7 +13,6 @@ from seatrial.lab.upgrades import restore, upgrade
 
 _NAMESPACE = "openstack"
 _LABELS = "application=memcached,component=server"
-_CROWDED_NODE = "lab-5"
 _PATIENCE = 90.0
 _POD = "memcached-memcached-1"
 
@@ -67,14 +66,17 @@ def keep_one_replica() -> None:
 @fault("memcached-on-one-node", trips="MC-02", parts="memcached", heal=_install_as_it_should_be)
 def crowd() -> None:
     """Both replicas of memcached are on one node."""
+    # The first replica moves last, and until then lets no other one beside it.
+    first = get("pod", "memcached-memcached-0", "--namespace", _NAMESPACE)["spec"]["nodeName"]
+    crowded = min(_workers() - {first})
     upgrade(
         "memcached",
         _NAMESPACE,
         "pod.affinity.anti.type.default=preferredDuringSchedulingIgnoredDuringExecution",
         "labels.server.node_selector_key=kubernetes\\.io/hostname",
-        f"labels.server.node_selector_value={_CROWDED_NODE}",
+        f"labels.server.node_selector_value={crowded}",
     )
-    _wait_for_places(f"both replicas to be on {_CROWDED_NODE}", count=2, among={_CROWDED_NODE})
+    _wait_for_places(f"both replicas to be on {crowded}", count=2, among={crowded})
 
 
 @fault("memcached-beside-mons", trips="MC-03", parts="memcached ceph", heal=_install_as_it_should_be)
