@@ -10,7 +10,7 @@ from seatrial.fixtures.control_plane_logs import _TROUBLE, messaging_timeouts
 from seatrial.fixtures.control_plane_settings import ServiceSettings, daemons, ini
 from seatrial.fixtures.control_plane_upgrades import failed
 from seatrial.fixtures.live import _bounded
-from seatrial.fixtures.question import Answer, Logs, Pods, Unavailable
+from seatrial.fixtures.question import Answer, Logs, NotConcerned, Pods, Unavailable
 from seatrial.fixtures.source import Source
 
 REQUEST = "req-9ac9d05d-89e6-447b-a012-b856afa245d2"
@@ -148,6 +148,21 @@ def test_workers_that_stand_nowhere_are_unread():
         _ = ServiceSettings(Cloud("nova", "os-api", **{"nova.conf": "[DEFAULT]\n"})).api_servers
 
 
-def test_a_compute_takes_what_its_init_container_wrote():
-    (compute,) = ServiceSettings(Cloud("nova", "compute", **{"nova.conf": "[libvirt]\nimages_type = rbd\n"})).computes
-    assert (compute.images_type, compute.migration_uri, compute.inbound_address) == ("rbd", "", "10.0.0.1")
+def test_a_compute_migrates_to_what_its_init_container_wrote_or_its_secret_says():
+    found = ServiceSettings(Cloud("nova", "compute", **{"nova.conf": "[libvirt]\nimages_type = rbd\n"}))
+    assert [str(store) for store in found.instance_stores] == [
+        "deployment openstack/it: images_type is rbd ([libvirt] in Secret openstack/etc)"
+    ]
+    assert [str(migration) for migration in found.migrations] == [
+        "deployment openstack/it: live_migration_uri is not set, live_migration_inbound_addr is 10.0.0.1"
+    ]
+    uri = {"nova.conf": "[libvirt]\nlive_migration_uri = qemu+tcp://%s/system\n"}
+    assert ServiceSettings(Cloud("nova", "compute", **uri)).migrations[0].uri == "qemu+tcp://%s/system"
+
+
+def test_a_compute_of_ironic_has_no_instances_of_its_own():
+    found = ServiceSettings(
+        Cloud("nova", "compute", **{"nova.conf": "[DEFAULT]\ncompute_driver = ironic.IronicDriver\n"})
+    )
+    with pytest.raises(NotConcerned, match="no nova-compute on nodes"):
+        _ = found.instance_stores

@@ -151,7 +151,7 @@ def test_live_migration_goes_to_an_address_of_its_own(service_settings):
     Remedy: in the Helm values of nova set `conf.libvirt.live_migration_interface`, from which each node's
     `live_migration_inbound_addr` is made, and take `conf.nova.libvirt.live_migration_uri` out. Its computes restart.
     """
-    misled = [c for c in service_settings.computes if c.migration_uri or not c.inbound_address]
+    misled = [migration for migration in service_settings.migrations if migration.uri or not migration.inbound_address]
     assert misled == []
 
 
@@ -162,7 +162,7 @@ def test_instances_live_on_ceph(service_settings):
     Remedy: in the Helm values of nova `conf.nova.libvirt.images_type: rbd`; instances that are there move only when
     they are rebuilt or migrated with their blocks.
     """
-    local = [compute for compute in service_settings.computes if compute.images_type != "rbd"]
+    local = [store for store in service_settings.instance_stores if store.images_type != "rbd"]
     assert local == []
 
 
