@@ -30,6 +30,7 @@ pytest_plugins = [
     "seatrial.fixtures.dns",
     "seatrial.fixtures.etcd",
     "seatrial.fixtures.helm",
+    "seatrial.fixtures.horizon",
     "seatrial.fixtures.imported",
     "seatrial.fixtures.images",
     "seatrial.fixtures.mariadb",

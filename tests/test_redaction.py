@@ -97,7 +97,7 @@ def test_a_secrets_apache_site_keeps_its_daemons_and_no_secret():
 
 
 def test_a_printed_configuration_file_is_redacted_as_in_its_secret():
-    site = f"<VirtualHost *:80>\n  WSGIDaemonProcess horizon-http processes=5\n  OIDCClientSecret {SECRET}\n</VirtualHost>\n"
+    site = f"<VirtualHost *:80>\nWSGIDaemonProcess horizon-http processes=5\nOIDCClientSecret {SECRET}\n</VirtualHost>"
     settings = f'SESSION_ENGINE = "cache"\nSECRET_KEY = "{SECRET}"\nSLOGAN = """\n{SECRET}\n"""\n'
     redactor = Redactor()
     for name, text, kept in (
