@@ -123,7 +123,7 @@ spec:
 {exec: {command: [grep, -qE, ":1628 01 ", /proc/net/tcp]}, initialDelaySeconds: 2, periodSeconds: 10, timeoutSeconds: 5}
 {{- end }}
 
-{{/* A Job of a service; arguments, as one map: root, name, component, command, services, jobs, pods, env */}}
+{{/* A Job of a service; arguments, as one map: root, name, component, command, services, jobs, pods, env, mounts, volumes */}}
 {{- define "helm-toolkit.job" -}}
 {{- $root := .root -}}
 {{- $chart := $root.Chart.Name -}}
@@ -165,8 +165,14 @@ spec:
           {{- end }}
           volumeMounts:
             {{- include "helm-toolkit.etcMounts" (list $root (print $chart "-etc")) | nindent 12 }}
+            {{- with .mounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
       volumes:
         {{- include "helm-toolkit.etcVolumes" (list $root (print $chart "-etc")) | nindent 8 }}
+        {{- with .volumes }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
 {{- end }}
 
 {{/* The Service of an API, and the budget that keeps one replica where there are several.

@@ -25,3 +25,13 @@ bootstrap.py: |
   role = provide(identity, "/roles", "role", name="member")
   identity.put(f"/projects/{project['id']}/users/{user['id']}/roles/{role['id']}")
 {{- end }}
+
+{{- define "keystone.keyMounts" -}}
+- {name: fernet-keys, mountPath: /etc/keystone/fernet-keys, readOnly: true}
+- {name: credential-keys, mountPath: /etc/keystone/credential-keys, readOnly: true}
+{{- end }}
+
+{{- define "keystone.keyVolumes" -}}
+- {name: fernet-keys, secret: {secretName: keystone-fernet-keys}}
+- {name: credential-keys, secret: {secretName: keystone-credential-keys}}
+{{- end }}
