@@ -33,6 +33,8 @@ pytest_plugins = [
     "seatrial.fixtures.horizon",
     "seatrial.fixtures.imported",
     "seatrial.fixtures.images",
+    "seatrial.fixtures.ironic",
+    "seatrial.fixtures.ironic_conductors",
     "seatrial.fixtures.mariadb",
     "seatrial.fixtures.memcached",
     "seatrial.fixtures.nodes",
