@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from seatrial.lab import aftermath
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,8 +24,13 @@ class Fault:
     """The parts of the lab that it needs, as `lab up --only` names them."""
     break_: Callable[[], None]
     """Breaks it, and returns when the breakage shows."""
-    heal: Callable[[], None]
+    undo: Callable[[], None]
     """Undoes it, and returns when the lab is sound again. Harmless where nothing is broken."""
+
+    def heal(self) -> None:
+        """Undo it, and return when nothing in the lab tells of it any more."""
+        self.undo()
+        aftermath.clear()
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 
+from seatrial.lab import aftermath
 from seatrial.lab.faults import all_faults
 from seatrial.lab.shell import LabError, hurried, say
 from seatrial.lab.state import State
@@ -60,9 +61,10 @@ def heal_all() -> None:
         for name in reversed(FAULTS):
             say(f"healing {name}")
             with contextlib.suppress(LabError):  # the second round says what would not heal
-                faults[name].heal()
+                faults[name].undo()
     for name in FAULTS:
-        faults[name].heal()
+        faults[name].undo()
+    aftermath.clear()
     say("healed")
 
 
