@@ -7,7 +7,7 @@ pytestmark = pytest.mark.openstack
 
 def replicas(id_, role):
     """One role that a profile counts, as an invariant of its own."""
-    cause = "OS-05 IMG-03 IMG-02 NODE-01 NODE-06 NODE-07 HELM-03 DB-01"
+    cause = "OS-05 OS-31 IMG-03 IMG-02 NODE-01 NODE-06 NODE-07 HELM-03 DB-01 RMQ-06 RMQ-16 MC-04"
     claim = pytest.mark.invariant(id=id_, severity="normal", source="um-cloud-7", explained_by=cause)
     return pytest.param(role, id=id_, marks=claim)
 
@@ -68,7 +68,10 @@ def test_neutron_has_its_rpc_workers(service_settings, profile):
 
 
 @pytest.mark.invariant(
-    id="OS-30", severity="normal", source="um-cloud-7", explained_by="OS-03 OS-01 OS-05 IMG-03 NODE-01 NODE-06 HELM-03"
+    id="OS-30",
+    severity="normal",
+    source="um-cloud-7",
+    explained_by="OS-03 OS-01 OS-05 OS-31 IMG-03 NODE-01 NODE-06 NODE-07 HELM-03 DB-01 MC-04",
 )
 def test_the_apis_serve_the_expected_concurrency(service_settings, profile):
     """What all replicas together cannot serve at once waits in a queue, and its clients give up with a 504.
@@ -118,7 +121,7 @@ def test_no_container_has_restarted_lately(control_plane):
     id="OS-06",
     severity="critical",
     source="um-cloud-5 um-cloud-8",
-    explained_by="RMQ-06 RMQ-16 RMQ-05 DB-01 OS-04 OS-05 OS-31 NODE-01 NODE-06 NODE-07",
+    explained_by="RMQ-06 RMQ-16 RMQ-05 DB-01 MC-04 OS-04 OS-05 OS-31 NODE-01 NODE-06 NODE-07",
 )
 def test_no_service_logs_a_messaging_timeout(service_logs):
     """A call between services that nobody answers holds its caller for a minute, and fails the server it was made for.
