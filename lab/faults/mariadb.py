@@ -1,7 +1,11 @@
-"""Faults of MariaDB. DB-05 is broken in a recorded answer only: no service of the lab's has a database."""
+"""Faults of MariaDB.
+
+DB-05 has none of its own: services log errors of the database where one of these takes it from them.
+"""
 
 from __future__ import annotations
 
+from seatrial.lab import aftermath
 from seatrial.lab.containers import Container, running
 from seatrial.lab.fault import fault
 from seatrial.lab.kubectl import get, kubectl, wait_until
@@ -91,6 +95,7 @@ def request_nothing() -> None:
     """The database's pods request nothing."""
     upgrade("mariadb", _NAMESPACE, "pod.resources.server=null")
     _wait_for_requests(wanted=False)
+    aftermath.clear()  # the roll-out took the database from its clients for a moment
 
 
 def _wait_for_requests(*, wanted: bool) -> None:
