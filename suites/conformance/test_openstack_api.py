@@ -18,7 +18,7 @@ def test_every_service_and_agent_is_enabled_and_up(services):
     restart the pod of the service on its host (disruptive to what it is doing), or, if somebody disabled it,
     `openstack compute service set --enable HOST nova-compute`.
     """
-    missing = services.missing
+    missing = list(services.missing)
     assert missing == []
 
 
@@ -50,7 +50,7 @@ def test_every_endpoint_of_the_catalogue_answers(catalogue):
     Remedy: see to the pods behind the endpoint and to what stands before them. An endpoint of a service that is gone:
     `openstack endpoint delete ID` (safe).
     """
-    dead = catalogue.dead
+    dead = list(catalogue.dead)
     assert dead == []
 
 
@@ -62,7 +62,7 @@ def test_public_endpoints_have_trusted_certificates_that_last(catalogue):
     endpoint's name in it. Clients notice nothing. A public endpoint without TLS: `openstack endpoint set --url
     https://… ID`.
     """
-    untrusted = catalogue.untrusted
+    untrusted = list(catalogue.untrusted)
     assert untrusted == []
 
 
@@ -73,7 +73,7 @@ def test_every_identity_provider_has_protocols_and_usable_mappings(federation):
     Remedy: `openstack federation protocol create`, `openstack mapping set --rules FILE MAPPING` (safe: logins of that
     provider fail as it is).
     """
-    mismatches = federation.mismatches
+    mismatches = list(federation.mismatches)
     assert mismatches == []
 
 
@@ -83,7 +83,7 @@ def test_no_network_service_of_nova_is_left(compute):
 
     Remedy: move its networks to neutron, then `openstack compute service delete ID`.
     """
-    left = compute.nova_networks
+    left = list(compute.nova_networks)
     assert left == []
 
 
@@ -93,7 +93,7 @@ def test_every_compute_host_belongs_to_a_cell(cells):
 
     Remedy: `nova-manage cell_v2 discover_hosts` in a nova-conductor pod (safe).
     """
-    unmapped = cells.unmapped
+    unmapped = list(cells.unmapped)
     assert unmapped == []
 
 
@@ -105,7 +105,7 @@ def test_quota_usage_equals_what_exists(quota_use):
     where it counts from placement (`[quota] count_usage_from_placement`): `nova-manage placement audit --delete`, and
     `heal_allocations` (safe).
     """
-    drifts = quota_use.drifts
+    drifts = list(quota_use.drifts)
     assert drifts == []
 
 
@@ -159,7 +159,7 @@ def test_allocations_servers_ports_and_volumes_agree(consistency):
     Remedy: `nova-manage placement audit --delete` and `nova-manage placement heal_allocations` (safe). A port:
     `openstack port delete ID`; an attachment: `openstack volume set --detached ID` after a look at the host.
     """
-    orphans = consistency.orphans
+    orphans = list(consistency.orphans)
     assert orphans == []
 
 
@@ -172,7 +172,7 @@ def test_no_server_or_volume_is_stuck(states):
     Remedy: `openstack server show ID` says why (`fault`). Delete and create it anew, or, where the work was done all
     the same, `openstack server set --state active ID`, `openstack volume set --state available ID`.
     """
-    stuck = states.stuck
+    stuck = list(states.stuck)
     assert stuck == []
 
 
