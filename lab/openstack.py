@@ -114,7 +114,9 @@ class Cloud:
         `microversion` is of the compute, volume or baremetal API, `timeout` in seconds. Raises LabError with what the
         service said where it refused.
         """
-        headers = {"X-Auth-Token": self._token, "OpenStack-API-Version": f"{service} {microversion}"}
+        headers = {"X-Auth-Token": self._token}
+        if microversion:
+            headers["OpenStack-API-Version"] = f"{service} {microversion}"
         if service == "baremetal" and microversion:
             headers["X-OpenStack-Ironic-API-Version"] = microversion
         _, answer = self._send(method, self._endpoints[service] + path, body, headers, timeout)
