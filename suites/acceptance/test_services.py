@@ -5,7 +5,7 @@ import pytest
 pytestmark = pytest.mark.openstack
 
 
-@pytest.mark.invariant(id="ACC-01", severity="critical", source="own")
+@pytest.mark.invariant(id="ACC-01", severity="critical", source="own", explained_by="DB-01 MC-04")
 def test_a_tenant_creates_and_deletes_an_application_credential(tenant):
     """Automation that cannot get credentials of its own runs with somebody's password.
 
@@ -15,7 +15,7 @@ def test_a_tenant_creates_and_deletes_an_application_credential(tenant):
     assert failed == []
 
 
-@pytest.mark.invariant(id="ACC-02", severity="critical", source="own")
+@pytest.mark.invariant(id="ACC-02", severity="critical", source="own", explained_by="DB-01 MC-04")
 def test_a_tenant_uploads_and_deletes_an_image(tenant):
     """Without images no server starts; an upload that fails is often the store behind glance.
 
@@ -25,7 +25,7 @@ def test_a_tenant_uploads_and_deletes_an_image(tenant):
     assert failed == []
 
 
-@pytest.mark.invariant(id="ACC-03", severity="critical", source="own")
+@pytest.mark.invariant(id="ACC-03", severity="critical", source="own", explained_by="DB-01 MC-04")
 def test_a_tenant_creates_and_deletes_a_network_with_a_port(tenant):
     """Without networks and ports no server starts.
 
@@ -35,7 +35,7 @@ def test_a_tenant_creates_and_deletes_a_network_with_a_port(tenant):
     assert failed == []
 
 
-@pytest.mark.invariant(id="ACC-04", severity="critical", source="own")
+@pytest.mark.invariant(id="ACC-04", severity="critical", source="own", explained_by="DB-01 MC-04")
 def test_a_tenant_creates_and_deletes_a_key_pair(tenant):
     """Key pairs are nova's API and database alone: where they fail, all of nova does.
 
@@ -45,7 +45,7 @@ def test_a_tenant_creates_and_deletes_a_key_pair(tenant):
     assert failed == []
 
 
-@pytest.mark.invariant(id="ACC-05", severity="blocker", source="own", explained_by="RMQ-06 OS-04")
+@pytest.mark.invariant(id="ACC-05", severity="blocker", source="own", explained_by="RMQ-06 DB-01 MC-04 OS-04")
 def test_a_tenant_creates_and_deletes_a_server(tenant):
     """A cloud that starts no server is down, whatever its dashboards say.
 
@@ -56,7 +56,7 @@ def test_a_tenant_creates_and_deletes_a_server(tenant):
     assert failed == []
 
 
-@pytest.mark.invariant(id="ACC-06", severity="critical", source="own", explained_by="RMQ-06")
+@pytest.mark.invariant(id="ACC-06", severity="critical", source="own", explained_by="RMQ-06 DB-01 MC-04 OS-04")
 def test_a_tenant_creates_and_deletes_a_volume(tenant):
     """Data that outlives a server needs volumes.
 
@@ -67,7 +67,9 @@ def test_a_tenant_creates_and_deletes_a_volume(tenant):
     assert failed == []
 
 
-@pytest.mark.invariant(id="ACC-07", severity="critical", source="own", explained_by="RMQ-06 OS-04 ACC-05 ACC-06")
+@pytest.mark.invariant(
+    id="ACC-07", severity="critical", source="own", explained_by="RMQ-06 DB-01 MC-04 OS-04 ACC-05 ACC-06"
+)
 def test_a_tenant_attaches_and_detaches_a_volume(tenant):
     """An attachment needs nova, cinder and the store to agree; one that hangs keeps its volume from everybody.
 
