@@ -52,6 +52,7 @@ class WholeCloud:
         }
         self.heard, self.tokens, self.valid = [], 0, set()
         self.password = "sesame"
+        self.rescopes = True
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -84,7 +85,12 @@ class WholeCloud:
 
     def log_in(self, asked, body):
         self.heard.append((asked.path, asked.headers))
-        if body["auth"]["identity"]["password"]["user"]["password"] != self.password:
+        identity = body["auth"]["identity"]
+        if "token" in identity:
+            known = self.rescopes and body["auth"]["scope"] == {"system": {"all": True}}
+        else:
+            known = identity["password"]["user"]["password"] == self.password
+        if not known:
             reply(asked, 401, {"error": {"message": "The request you have made requires authentication."}})
             return
         self.tokens += 1
@@ -315,6 +321,19 @@ def test_what_the_api_server_refuses_is_its_refusal(cloud, inside):
     cloud.says[f"{PROXY}/nova-api:8774/proxy/v2.1/servers"] = [(403, refused)]
     with pytest.raises(Unavailable, match=r"docs/clusterrole\.yaml grants what a trial reads: cannot get"):
         inside.one(Api("compute", "/servers"))
+
+
+@pytest.mark.parametrize("rescopes", [True, False])
+def test_bare_metal_is_asked_for_the_whole_system_where_a_project_is_refused(cloud, live, rescopes):
+    cloud.rescopes = rescopes
+    cloud.catalog["baremetal"] = f"{cloud.url}/baremetal"
+    cloud.says["/baremetal/v1/conductors"] = [(403, {"faultstring": "Access was denied"}), (200, {"conductors": []})]
+    if rescopes:
+        assert json.loads(live.one(Api("baremetal", "/conductors")).body) == {"conductors": []}
+        assert cloud.heard[-1][1]["X-Auth-Token"] == "token-2"
+    else:
+        with pytest.raises(Unavailable, match="403, this user may not"):
+            live.one(Api("baremetal", "/conductors"))
 
 
 def certificate(folder, name, days):
