@@ -171,6 +171,7 @@ def check() -> None:
     """Return once every service is up, the cell has its hosts, and what servers are made from is there."""
     wait_until("OpenStack's Jobs to succeed", _unfinished_jobs, timeout=300, interval=1)
     cloud = Cloud()
+    _forget_lost_pods(cloud)
     wait_until("OpenStack's services to be up", lambda: _down(cloud), timeout=120, interval=1)
     for service, path, plural, name in (
         ("image", "/v2/images", "images", "cirros"),
@@ -191,6 +192,14 @@ def _unfinished_jobs() -> str | None:
 
 def _is_unfinished(job: dict[str, Any]) -> bool:
     return not job["status"].get("succeeded")
+
+
+def _forget_lost_pods(cloud: Cloud) -> None:
+    """Delete Nova's records of pods that were lost with their node: the others delete their own when they end."""
+    pods = {pod["metadata"]["name"] for pod in get("pods", "--namespace", NAMESPACE)["items"]}
+    for service in cloud.ask("GET", "compute", "/os-services", microversion="2.53")["services"]:
+        if service["state"] == "down" and service["binary"] != "nova-compute" and service["host"] not in pods:
+            cloud.ask("DELETE", "compute", f"/os-services/{service['id']}", microversion="2.53")
 
 
 def _down(cloud: Cloud) -> str | None:
