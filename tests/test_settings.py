@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from seatrial.command.thresholds import sources
-from seatrial.fixtures.settings import PROFILES, load_cloud, load_profile, shipped_profiles
+from seatrial.fixtures.settings import PROFILES, as_another, load_cloud, load_profile, shipped_profiles
 from seatrial.fixtures.strict_toml import WrongSetting, load
 
 
@@ -73,4 +73,19 @@ def test_an_unknown_key_of_a_cloud_is_told(tmp_path):
     path = tmp_path / "seatrial.toml"
     path.write_text('[clouds.a]\nkubconfig = "x"\n')
     with pytest.raises(WrongSetting, match=r"seatrial.toml:2: clouds.a.kubconfig: unknown key"):
+        load_cloud("a", path)
+
+
+def test_whom_openstack_is_asked_as_stands_beside_the_settings(tmp_path):
+    path = tmp_path / "seatrial.toml"
+    path.write_text('[clouds.a.openstack]\nclouds_yaml = "clouds.yaml"\ncloud = "admin"\n')
+    _, cloud, _ = load_cloud("a", path)
+    assert (cloud.openstack.clouds_yaml, cloud.openstack.cloud) == (str(tmp_path / "clouds.yaml"), "admin")
+    assert as_another(cloud, "member").openstack.cloud == "member"
+
+
+def test_a_wrong_key_of_openstack_is_told(tmp_path):
+    path = tmp_path / "seatrial.toml"
+    path.write_text('[clouds.a.openstack]\nclouds_yml = "clouds.yaml"\n')
+    with pytest.raises(WrongSetting, match=r"seatrial\.toml:2: clouds\.a\.openstack\.clouds_yml: unknown key"):
         load_cloud("a", path)
