@@ -14,6 +14,11 @@ from seatrial.lab.shell import LabError, hurried, say
 from seatrial.lab.state import State
 
 FAULTS = (
+    "few-nova-apis",
+    "few-horizon-threads",
+    "hasty-horizon-probe",
+    "sessions-in-the-cache",
+    "horizon-requests-little",
     "unread-crash",
     "pool-with-one-copy",
     "mons-warn-too-early",
