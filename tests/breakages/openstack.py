@@ -119,7 +119,7 @@ def configure(cloud: RecordedCloud, secret: str, file: str, old: str, new: str) 
 
 @breaks("OS-05")
 def a_pod_has_no_node(cloud: RecordedCloud) -> None:
-    with cloud.objects(PODS, pod_of(cloud, "neutron", "rpc_server")) as pod:
+    with cloud.objects(PODS, pod_of(cloud, "glance", "api")) as pod:
         del pod["spec"]["nodeName"]
         pod["status"] = {
             "phase": "Pending",
