@@ -54,7 +54,7 @@ def _boot(cloud: Cloud, flavor: str, *, number: int = 1) -> list[str]:
     return made
 
 
-@fault("server-in-error", trips="OS-19", parts=_PARTS, heal=_no_servers)
+@fault("server-in-error", trips="OS-32", parts=_PARTS, heal=_no_servers)
 def leave_a_server_in_error() -> None:
     """A server is in ERROR, and nobody has looked at it."""
     cloud = Cloud()
@@ -188,13 +188,13 @@ def add_a_dead_endpoint() -> None:
     """The catalogue names an endpoint where nobody listens."""
     _no_dead_endpoint()
     cloud = Cloud()
-    service = {"name": _NAME, "type": "orchestration"}
+    service = {"name": _NAME, "type": "key-manager"}
     made = cloud.ask("POST", "identity", "/services", {"service": service})["service"]["id"]
     endpoint = {
         "service_id": made,
         "interface": "public",
         "region_id": "RegionOne",
-        "url": "https://10.240.0.11:8004/v1",
+        "url": "https://10.240.0.11:9311",
     }
     cloud.ask("POST", "identity", "/endpoints", {"endpoint": endpoint})
 

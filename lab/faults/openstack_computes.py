@@ -93,7 +93,7 @@ def _own_certificate() -> None:
     kubectl("-n", NAMESPACE, "rollout", "status", "deployment/public-endpoints", timeout=90)
 
 
-@fault("endpoint-certificate-ends", trips="OS-08", parts=_PARTS, heal=_own_certificate)
+@fault("endpoint-certificate-ends", trips="OS-33", parts=_PARTS, heal=_own_certificate)
 def let_the_certificate_end() -> None:
     """The certificate of the public endpoints ends tomorrow."""
     with tempfile.TemporaryDirectory() as scratch:

@@ -59,8 +59,9 @@ def test_public_endpoints_have_trusted_certificates_that_last(catalogue):
     """From the day on which a certificate ends no client talks to the service any more; without TLS anybody listens.
 
     Remedy: renew the certificate where TLS ends (Ingress, Gateway, load balancer), with its whole chain and the
-    endpoint's name in it. Clients notice nothing. A public endpoint without TLS: `openstack endpoint set --url
-    https://… ID`.
+    endpoint's name in it. Clients notice nothing. An authority of your own that this machine does not know: name it as
+    `cacert` in `clouds.yaml`, or in `[clouds.NAME.openstack]` of seatrial.toml. A public endpoint without TLS:
+    `openstack endpoint set --url https://… ID`.
     """
     untrusted = list(catalogue.untrusted)
     assert untrusted == []

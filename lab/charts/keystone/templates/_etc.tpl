@@ -14,7 +14,7 @@ db-sync.sh: |
     --bootstrap-internal-url $internal --bootstrap-admin-url $internal \
     --bootstrap-public-url {{ .Values.endpoints.public }}:5000/v3
 bootstrap.py: |
-  """Make the tenant that the lab's users are in."""
+  """Make the tenant that the lab's users are in, and an identity provider that nobody comes from."""
 
   from cloud import provide, service
 
@@ -24,6 +24,16 @@ bootstrap.py: |
   user = provide(identity, "/users", "user", name=name, domain_id="default", password=password)
   role = provide(identity, "/roles", "role", name="member")
   identity.put(f"/projects/{project['id']}/users/{user['id']}/roles/{role['id']}")
+
+  who = {"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "HTTP_OIDC_SUB"}]}
+  for path, kind, body in (
+      ("mappings/campus", "mapping", {"rules": [who]}),
+      ("identity_providers/campus", "identity_provider", {"enabled": True, "domain_id": "default"}),
+      ("identity_providers/campus/protocols/openid", "protocol", {"mapping_id": "campus"}),
+  ):
+      answer = identity.put(f"/OS-FEDERATION/{path}", json={kind: body}, raise_exc=False)
+      if answer.status_code != 409:  # it is there already
+          answer.raise_for_status()
 {{- end }}
 
 {{- define "keystone.keyMounts" -}}
