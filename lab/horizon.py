@@ -6,13 +6,12 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from functools import partial
 from http.cookiejar import CookieJar
 from typing import Any
 
 from seatrial.lab import openstack
 from seatrial.lab.kubectl import get
-from seatrial.lab.shell import LabError, wait_until
+from seatrial.lab.shell import wait_until
 
 NEEDS = openstack.NEEDS | {"openstack"}
 """The parts of the lab that it cannot run without."""
@@ -29,14 +28,19 @@ def values(*, size: str) -> dict[str, Any]:
 
 def check() -> None:
     """Return once somebody can log in through every replica."""
+    wait_until("Horizon to log somebody in", _refusals, timeout=120, interval=1)
+
+
+def _refusals() -> str | None:
     pods = get("pods", "--namespace", openstack.NAMESPACE, "--selector", _SELECTOR)["items"]
-    for pod in pods:
-        wait_until(f"{pod['metadata']['name']} to log somebody in", partial(_refusal, pod), timeout=120)
+    staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    said = {pod["metadata"]["name"]: _refusal(pod) for pod in staying}
+    return ", ".join(f"{name}: {why}" for name, why in said.items() if why) or (None if said else "it has no pod")
 
 
 def _refusal(pod: dict[str, Any]) -> str | None:
     """Return why nobody can log in through this pod, or None."""
-    address = f"http://{pod['status']['podIP']}"
+    address = f"http://{pod['status'].get('podIP')}"
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
     try:
         with browser.open(f"{address}/auth/login/", timeout=30) as page:
@@ -50,4 +54,4 @@ def _refusal(pod: dict[str, Any]) -> str | None:
     except urllib.error.HTTPError as error:
         return f"it answers {error.code} {error.reason}"
     except OSError as error:
-        raise LabError(f"{address}: {error}") from None
+        return f"{address}: {error}"

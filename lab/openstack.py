@@ -97,7 +97,8 @@ def _cloud(username: str, password: str, project: str) -> dict[str, Any]:
 class Cloud:
     """The lab's OpenStack as its administrator, or another user, reaches it from this machine.
 
-    `project` is the id of the project that the user works in.
+    `project` is the id of the project that the user works in, empty for the whole system: so it is where no project is
+    named.
     """
 
     def __init__(self, username: str = _ADMIN[0], password: str = _ADMIN[1], project: str = _ADMIN[2]) -> None:
@@ -134,14 +135,14 @@ class Cloud:
         username, password, project = self._login
         domain = {"id": "default"}
         user = {"name": username, "domain": domain, "password": password}
-        scope = {"project": {"name": project, "domain": domain}}
+        scope = {"project": {"name": project, "domain": domain}} if project else {"system": {"all": True}}
         body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
         headers, answer = self._send("POST", f"{KEYSTONE}/auth/tokens", body, {}, 60)
         for service in answer["token"]["catalog"]:
             for endpoint in service["endpoints"]:
                 if endpoint["interface"] == "public":
                     self._endpoints[service["type"]] = endpoint["url"].rstrip("/")
-        return headers["x-subject-token"], answer["token"]["project"]["id"]
+        return headers["x-subject-token"], answer["token"].get("project", {}).get("id", "")
 
     def _send(
         self, method: str, url: str, body: Any, headers: dict[str, str], timeout: float

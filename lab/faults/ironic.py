@@ -7,7 +7,7 @@ from typing import Any
 from seatrial.lab import ironic
 from seatrial.lab.fault import fault
 from seatrial.lab.kubectl import get, kubectl, wait_until
-from seatrial.lab.openstack import NAMESPACE, Cloud
+from seatrial.lab.openstack import NAMESPACE
 from seatrial.lab.topology import CONDUCTOR_NODES, Node
 from seatrial.lab.upgrades import restore, upgrade
 
@@ -41,7 +41,7 @@ def _upgrade(*settings: str) -> None:
 
 
 def _wait_for_conductors(count: int) -> None:
-    cloud = Cloud()
+    cloud = ironic.system()
 
     def others() -> str | None:
         alive = ironic.alive(cloud)
