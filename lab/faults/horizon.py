@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from seatrial.lab import horizon
 from seatrial.lab.fault import fault
-from seatrial.lab.kubectl import kubectl
+from seatrial.lab.kubectl import get, wait_until
 from seatrial.lab.openstack import NAMESPACE
 from seatrial.lab.upgrades import restore, upgrade
 
@@ -18,8 +18,16 @@ _ROLLED_OUT_S = 240
 
 
 def _roll_out() -> None:
-    within = f"--timeout={_ROLLED_OUT_S}s"
-    kubectl("-n", NAMESPACE, "rollout", "status", "deployment/horizon", within, timeout=_ROLLED_OUT_S)
+    def late() -> str | None:
+        deployment = get("deployment", "horizon", "--namespace", NAMESPACE)
+        wanted, status = deployment["spec"]["replicas"], deployment["status"]
+        if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
+            return "not yet seen"
+        counts = {count: status.get(count, 0) for count in ("replicas", "updatedReplicas", "availableReplicas")}
+        behind = [f"{name} {count}/{wanted}" for name, count in counts.items() if count != wanted]
+        return ", ".join(behind) or None
+
+    wait_until("Horizon to be rolled out", late, timeout=_ROLLED_OUT_S, interval=1)
 
 
 def _own_values() -> None:
