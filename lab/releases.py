@@ -143,6 +143,8 @@ def _bring(release: Release, found: dict[tuple[str, str], dict[str, str]]) -> No
     say(f"release {release.name}: installing")
     helm(
         *("upgrade", "--install", release.name, CHARTS / release.name, *where, "--create-namespace"),
+        # The API server checks what it is given; that Helm asks it for its schema first costs a second a release.
+        "--disable-openapi-validation",
         # Without a value of its own a release would keep those of the revision before.
         *("--description", release.fingerprint, "--reset-values", "--values", "-"),
         stdin=yaml.safe_dump(release.values),
