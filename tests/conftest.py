@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 CLAIMS = """
@@ -68,6 +69,16 @@ class Trial:
 def trial(pytester: pytest.Pytester) -> Trial:
     """A folder in which claims can be written and judged."""
     return Trial(pytester)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[None]:
+    """A lab that is up and sound; what this run brought up, it takes down."""
+    from seatrial.lab import lifecycle  # noqa: PLC0415 - most runs have no lab
+
+    lifecycle.up(None, node_count=5, rabbitmq_replicas=1)
+    yield
+    lifecycle.down()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -18,21 +18,12 @@ from seatrial.fixtures.leftovers import found
 from seatrial.fixtures.settings import load_cloud
 from seatrial.fixtures.tenant_login import login_of
 from seatrial.fixtures.tenant_session import Session
-from seatrial.lab import lifecycle
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
 
 CLOUD = "lab"
 SEATRIAL = [sys.executable, "-m", "seatrial.command"]
 QUOTAS = {"compute": "/os-quota-sets/{}", "network": "/quotas/{}", "block-storage": "/os-quota-sets/{}"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def lab():
-    """A lab that is up; what this run brought up, it takes down."""
-    lifecycle.up(None, node_count=5, rabbitmq_replicas=1)
-    yield
-    lifecycle.down()
 
 
 @pytest.fixture

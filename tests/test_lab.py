@@ -16,11 +16,11 @@ from seatrial.fixtures.live import Live
 from seatrial.fixtures.question import Command, Pods, Unavailable
 from seatrial.fixtures.settings import Cloud
 from seatrial.fixtures.target import connect
-from seatrial.lab import kubectl, lifecycle
+from seatrial.lab import kubectl
 from seatrial.lab.faults import all_faults
 from seatrial.lab.topology import LOGS, NOBODY_KUBECONFIG, READER_KUBECONFIG
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
 
 FAULTS = all_faults()
 SUBSYSTEMS = {entry["id"]: entry["subsystem"] for entry in catalogue.entries()}
@@ -38,19 +38,16 @@ SAMPLE = {
     "anti-affinity-violated",
     "live-patch",
     "prometheus-dead-target",
+    "few-nova-apis",
+    "compute-stopped",
+    "network-full",
+    "empty-apache-site",
+    "one-conductor",
 }
 """Faults that `make lab-test` tries: every subsystem is touched. `ALL=1` tries every one."""
 
 READING = {"get", "list", "watch"}
 LIMIT = 180
-
-
-@pytest.fixture(scope="session", autouse=True)
-def lab():
-    """A lab that is up and sound; what this run brought up, it takes down."""
-    lifecycle.up(None, node_count=5, rabbitmq_replicas=1)
-    yield
-    lifecycle.down()
 
 
 @pytest.fixture
