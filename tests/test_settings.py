@@ -39,6 +39,10 @@ def test_every_threshold_says_where_it_comes_from():
             "mine.toml:5: ceph.pool_size: Expected `int`",
         ),
         ('extends = "baseline"\nabout = "x"\n[cefh]\npool_size = 3\n', "mine.toml:3: cefh: unknown key"),
+        (
+            'extends = "baseline"\nabout = "x"\n[openstack.replicas]\nnova-api = 3\n',
+            "mine.toml:4: openstack.replicas.nova-api: unknown key",
+        ),
         ('extends = "nobody"\n', "profile nobody: not one of baseline"),
         ('extends = "mine.toml"\n', "extends itself"),
         ('about = "x"\nwindow_s = 1\nsettle_poll_s = 1.0\npod_grace_s = 1\n', "mine.toml: ceph: missing"),
