@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from seatrial.fixtures.horizon import _numbers
-from seatrial.fixtures.ironic_conductors import _COMPLAINT, _ROUND, _throttled
+from seatrial.fixtures.ironic_conductors import _COMPLAINT, _ROUND, CPU_STAT, _throttled
 from seatrial.fixtures.question import Answer, Unavailable
 
 V1 = "nr_periods 200\nnr_throttled 50\nthrottled_time 12345678\nnr_bursts 0\nburst_time 0\n"
@@ -16,6 +18,27 @@ IDLE = "nr_periods 0\nnr_throttled 0\nthrottled_time 0\n"
 @pytest.mark.parametrize(("text", "share"), [(V1, 0.25), (V2, 0.25), (IDLE, 0.0)])
 def test_the_share_of_throttled_periods_is_read_from_both_versions(text, share):
     assert _throttled(Answer(text.encode())) == share
+
+
+@pytest.mark.parametrize(
+    ("groups", "files"),
+    [
+        ("0::/\n", {"cpu.stat": V2}),
+        ("0::/kubepods/pod1/c1\n", {"cpu.stat": "usage_usec 9\n", "kubepods/pod1/c1/cpu.stat": V2}),
+        ("9:pids:/kubepods/c1\n4:cpu,cpuacct:/kubepods/c1\n0::/\n", {"cpu,cpuacct/cpu.stat": V1}),
+        ("4:cpu:/kubepods/c1\n", {"cpu/cpu.stat": "nr_periods 1\n", "cpu/kubepods/c1/cpu.stat": V1}),
+    ],
+    ids=["v2", "v2-of-the-node", "v1", "v1-of-the-node"],
+)
+def test_a_pod_finds_its_own_group(tmp_path, groups, files):
+    (tmp_path / "groups").write_text(groups)
+    for name, text in files.items():
+        (tmp_path / "sys" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sys" / name).write_text(text)
+    shell, option, script = CPU_STAT.argv
+    script = script.replace("/proc/self/cgroup", f"{tmp_path}/groups").replace("/sys/fs/cgroup", f"{tmp_path}/sys")
+    done = subprocess.run([shell, option, script], capture_output=True, timeout=10, check=True)
+    assert _throttled(Answer(done.stdout)) == 0.25
 
 
 def test_a_group_that_tells_of_no_periods_was_not_looked_at():
