@@ -81,7 +81,7 @@ class WholeCloud:
             reply(asked, 401, {"error": {"message": "no such token"}})
         else:
             replies = self.says.get(path, [(404, {"itemNotFound": {"message": "not found"}})])
-            reply(asked, *(replies.pop(0) if len(replies) > 1 else replies[0]))
+            reply(asked, *((replies.pop(0) if len(replies) > 1 else replies[0]) or ()))
 
     def log_in(self, asked, body):
         self.heard.append((asked.path, asked.headers))
@@ -115,7 +115,10 @@ class WholeCloud:
         reply(asked, 201, {"token": known}, ("X-Subject-Token", f"token-{self.tokens}"))
 
 
-def reply(asked, status, body, *headers):
+def reply(asked, status=None, body=None, *headers):
+    if status is None:
+        asked.close_connection = True
+        return
     body = body if isinstance(body, bytes) else json.dumps(body).encode()
     with contextlib.suppress(ConnectionError):
         asked.send_response(status)
@@ -221,6 +224,18 @@ def test_a_busy_service_is_obeyed_and_counted(cloud, live):
     assert live.one(SERVERS).body
     assert live.retries == 1
     assert time.monotonic() - before >= 1
+
+
+def test_a_connection_that_a_server_ended_is_made_anew(cloud, live):
+    cloud.says["/compute/v2.1/servers"] = [None, (200, {"servers": []})]
+    assert live.one(SERVERS).body
+    assert live.retries == 1
+
+
+def test_a_server_that_ends_every_connection_is_told(cloud, live):
+    cloud.says["/compute/v2.1/servers"] = [None]
+    with pytest.raises(Unavailable, match="Remote end closed connection without response"):
+        live.one(SERVERS)
 
 
 def test_no_answer_in_time_is_told_with_the_time(cloud, live):
