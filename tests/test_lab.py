@@ -122,6 +122,27 @@ def test_a_reading_run_uses_no_verb_but_reading_ones_and_exec(tmp_path):
     assert writing == {}
 
 
+def test_a_kubeconfig_alone_is_enough_to_ask_openstack_and_writes_nothing_but_the_request_for_a_token(tmp_path):
+    settings = tmp_path / "seatrial.toml"
+    settings.write_text(f'[clouds.lab]\nkubeconfig = "{READER_KUBECONFIG}"\nprofile = "lab"\n')
+    log = LOGS / "audit.log"
+    before = log.stat().st_size
+    verdict = Verdict(tmp_path, "--settings", str(settings), "-k", "openstack_api")
+    with log.open() as lines:
+        lines.seek(before)
+        events = [json.loads(line) for line in lines if line.startswith("{")]
+    proxied = [
+        event
+        for event in events
+        if event["user"]["username"] == "seatrial-reader"
+        and event.get("objectRef", {}).get("subresource") == "proxy"
+        and event["verb"] not in READING
+    ]
+    assert verdict.ids("undetermined") == [], verdict.said
+    assert verdict.ids("violated") == ["OS-33"], "the lab's own authority is known to clouds.yaml only"
+    assert {event["requestURI"].partition("/proxy/")[2] for event in proxied} == {"v3/auth/tokens"}
+
+
 def test_a_user_without_rights_hears_what_is_missing_claim_by_claim(tmp_path):
     verdict = Verdict(tmp_path, "--kubeconfig", str(NOBODY_KUBECONFIG))
     assert verdict.status == 10
