@@ -9,7 +9,7 @@ import click
 from seatrial.lab import control_plane, kubectl, lifecycle, nodes
 from seatrial.lab.shell import LabError
 from seatrial.lab.state import State
-from seatrial.lab.topology import ADMIN_KUBECONFIG, NOBODY_KUBECONFIG, READER_KUBECONFIG, SETTINGS, STATE_FOLDER
+from seatrial.lab.topology import ADMIN_KUBECONFIG, CLOUDS, NOBODY_KUBECONFIG, READER_KUBECONFIG, SETTINGS, STATE_FOLDER
 
 if TYPE_CHECKING:
     from seatrial.lab.fault import Fault
@@ -59,6 +59,8 @@ def status() -> None:
         click.echo("no lab is up")
         raise SystemExit(1)
     click.echo(f"checkout    {state.owner}\nfolder      {STATE_FOLDER}\nsettings    {SETTINGS}")
+    if CLOUDS.exists():
+        click.echo(f"openstack   {CLOUDS}")
     for name in (*control_plane.NAMES, *(node.name for node in state.node_list())):
         process = state.processes.get(name)
         shown = f"pid {process.pid}" if process is not None and process.alive else "not running"

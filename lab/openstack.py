@@ -10,7 +10,7 @@ from typing import Any
 
 from seatrial.lab.kubectl import apply, get, kubectl
 from seatrial.lab.shell import LabError, wait_until
-from seatrial.lab.topology import COMPUTE_NODES, PKI, STATE_FOLDER, Node
+from seatrial.lab.topology import CLOUDS, COMPUTE_NODES, PKI, Node
 
 NAMESPACE = "openstack"
 CHARTS = ("keystone", "placement", "glance", "neutron", "nova", "cinder", "public-endpoints")
@@ -18,7 +18,6 @@ NEEDS = frozenset({"rabbitmq", "mariadb", "memcached"})
 """The parts of the lab that it cannot run without."""
 
 PROJECT = "demo"
-CLOUDS = STATE_FOLDER / "clouds.yaml"
 CERTIFICATE = "public-endpoints-tls"
 KEYSTONE = f"https://{Node(1).address}:5000/v3"
 

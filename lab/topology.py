@@ -22,6 +22,7 @@ ADMIN_KUBECONFIG = STATE_FOLDER / "admin.kubeconfig"
 READER_KUBECONFIG = STATE_FOLDER / "reader.kubeconfig"
 NOBODY_KUBECONFIG = STATE_FOLDER / "nobody.kubeconfig"
 SETTINGS = STATE_FOLDER / "seatrial.toml"
+CLOUDS = STATE_FOLDER / "clouds.yaml"
 AUDIT_LOG = LOGS / "audit.log"
 
 BRIDGE = "seatrial0"

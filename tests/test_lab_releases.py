@@ -5,7 +5,7 @@ import tomllib
 import pytest
 import yaml
 
-from seatrial.lab import ceph, registry, releases
+from seatrial.lab import ceph, openstack, registry, releases
 from seatrial.lab.topology import ROOM
 
 CHARTS = sorted(path.parent.name for path in (ROOM / "charts").glob("*/values.yaml"))
@@ -63,3 +63,29 @@ def test_a_keyring_entry_quotes_its_rights():
     assert ceph._entry("osd.0", "KEY", ("mon 'allow profile osd'",)) == (
         '[osd.0]\n\tkey = KEY\n\tcaps mon = "allow profile osd"\n'
     )
+
+
+def test_openstack_brings_what_it_needs():
+    assert releases._with_needs({"openstack"}) == ["rabbitmq", "mariadb", "memcached", "openstack"]
+    assert releases._with_needs({"ceph"}) == ["ceph"]
+    assert releases._with_needs(None) == list(releases.PARTS)
+
+
+def test_a_small_lab_has_one_replica_of_each_role():
+    for chart in openstack.CHARTS:
+        small = openstack.values(chart, size="small", rabbitmq_replicas=1, node_count=5)
+        shown = yaml.safe_load((ROOM / "charts" / chart / "values.yaml").read_text(encoding="utf-8"))
+        replicas = shown["pod"].get("replicas", {}) | small.get("pod", {}).get("replicas", {})
+        assert set(replicas.values()) <= {1}
+
+
+def test_every_service_reaches_every_member_of_the_broker():
+    for chart in openstack.CHARTS:
+        values = yaml.safe_load((ROOM / "charts" / chart / "values.yaml").read_text(encoding="utf-8"))
+        given = openstack.values(chart, size="full", rabbitmq_replicas=3, node_count=5)
+        assert ("oslo_messaging" in values.get("endpoints", {})) == ("endpoints" in given)
+
+
+def test_a_lab_of_few_nodes_waits_for_few_computes():
+    assert openstack.values("nova", size="full", rabbitmq_replicas=1, node_count=2)["bootstrap"] == {"computes": 2}
+    assert openstack.values("nova", size="full", rabbitmq_replicas=1, node_count=3) == {}
