@@ -152,7 +152,7 @@ def test_every_networks_mtu_fits_the_physical_network(networks, profile):
     assert odd == []
 
 
-@pytest.mark.invariant(id="OS-19", severity="normal", source="own", explained_by="OS-32 OS-04")
+@pytest.mark.invariant(id="OS-19", severity="normal", source="own", explained_by="OS-04")
 def test_allocations_servers_ports_and_volumes_agree(consistency):
     """An allocation of no server takes room for good, a port an address, an attachment a volume; a server without an
     allocation has its room given away.
