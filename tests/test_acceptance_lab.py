@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
 
 CLOUD = "lab"
 SEATRIAL = [sys.executable, "-m", "seatrial.command"]
+MANY = 100
 QUOTAS = {"compute": "/os-quota-sets/{}", "network": "/quotas/{}", "block-storage": "/os-quota-sets/{}"}
 
 
@@ -35,7 +36,10 @@ def project():
 
 def demanding(folder, servers, parallel_creates=5):
     profile = folder / f"{servers}-servers.toml"
-    sizes = f"servers = {servers}\nparallel_creates = {parallel_creates}\n"
+    slowly = 900.0 if servers > MANY else 137.0  # they wait for each other: two cores build one a second
+    sizes = (
+        f"servers = {servers}\nparallel_creates = {parallel_creates}\nactive_within_s = {slowly}\nspread_s = {slowly}\n"
+    )
     profile.write_text(f'extends = "lab"\nabout = "so many servers"\n\n[acceptance]\n{sizes}')
     return str(profile)
 

@@ -64,6 +64,7 @@ def gate(pytest_arguments: tuple[str, ...]) -> None:
     \b
     which cloud      --cloud NAME  --settings FILE  --kubeconfig FILE  --context NAME  --bundle PATH
     what is demanded --profile NAME|FILE  --fail-at SEVERITY
+    using the cloud  --allow load (docs/acceptance.md)  --os-cloud NAME
     waivers          --waivers FILE  --no-waivers  --strict-waivers
     patience         --settle TIME
     other tools      --import-junit FILE  --import-rally FILE  --import-severity SEVERITY
