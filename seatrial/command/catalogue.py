@@ -16,6 +16,7 @@ import pytest
 from seatrial.fixtures.fact import FACTS, questions_of
 from seatrial.fixtures.question import Command, Question
 from seatrial.fixtures.settings import DEFAULT_PROFILE, load_profile
+from seatrial.plugins.allow import ALLOWANCES
 from seatrial.plugins.invariants import KINDS, Invariant, invariant_of
 
 if TYPE_CHECKING:
@@ -111,9 +112,11 @@ def explained(invariant_id: str) -> str:
         "",
         textwrap.fill(f"Remedy: {invariant.remedy}", 100),
         "",
-        "Asked of the cloud:",
+        *(["Asked of the cloud:"] if asked(names) else []),
         *(line for question in asked(names) for line in _spelled(question)),
     ]
+    if invariant.kind in ALLOWANCES:
+        parts.append(f"Runs with --allow {ALLOWANCES[invariant.kind]}.")
     if invariant.explained_by:
         parts += ["", f"Explained by, when violated as well: {', '.join(invariant.explained_by)}"]
     parts += ["", f"Test: {invariant.test}"]
@@ -143,9 +146,11 @@ def as_markdown() -> str:
             invariant.cost,
             "",
             f"Remedy: {invariant.remedy}",
-            "",
-            "Asked: " + "; ".join(f"`{question}`" for question in asked(names)) + ".",
         ]
+        if asked(names):
+            lines += ["", "Asked: " + "; ".join(f"`{question}`" for question in asked(names)) + "."]
+        if invariant.kind in ALLOWANCES:
+            lines += ["", f"Runs with `--allow {ALLOWANCES[invariant.kind]}`."]
         if invariant.explained_by:
             lines += ["", f"Explained by: {', '.join(invariant.explained_by)}."]
     return "\n".join(lines) + "\n"
