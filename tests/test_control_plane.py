@@ -67,6 +67,7 @@ def test_a_messaging_timeout_is_told_once_a_request_with_its_pod_time_and_id(con
         f"{record} {context} Error updating resources for node lab-1",
         f"{record} Traceback (most recent call last):",
         f"{record} {said}",
+        "<class 'oslo_messaging.exceptions.MessagingTimeout'>",
         f"2026-11-21 12:01:00.456 7 ERROR nova.servicegroup [None {OTHER} - -] Cannot report: {said}",
         f"2026-11-21 12:02:00.456 8 ERROR nova.compute.manager {context} Again: {said}",
     ) == [
