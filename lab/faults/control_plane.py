@@ -239,7 +239,7 @@ def _reach_keystone_again() -> None:
 @fault("keystone-out-of-reach", trips="NODE-07", parts=_PARTS, heal=_reach_keystone_again)
 def cut_keystone_off() -> None:
     """A node does not reach Keystone's ClusterIP, and its nova-compute crashes again and again."""
-    nodes.run(_CUT_OFF_NODE, ["ip", "route", "add", "unreachable", f"{_keystone()}/32"], timeout=10)
+    nodes.run(_CUT_OFF_NODE, ["ip", "route", "replace", "unreachable", f"{_keystone()}/32"], timeout=10)
     where = ("--namespace", NAMESPACE, "--selector", _COMPUTES, "--field-selector", f"spec.nodeName={_CUT_OFF_NODE}")
     kubectl("delete", "pod", *where, "--wait=true", timeout=60)
 
