@@ -77,16 +77,19 @@ def install(only: set[str] | None, *, rabbitmq_replicas: int = 1, size: str = "f
         _make_namespace(openstack.NAMESPACE)
         openstack.make_certificate()
     claimants = [release for release in releases if release.name in _CLAIMS_VOLUMES]
-    others = [release for release in releases if release not in claimants]
+    needy = {release.name for part in parts if part in _NEEDS for release in _releases(part, rabbitmq_replicas, size)}
+    first = [release for release in releases if release.name not in needy and release not in claimants]
+    last = [release for release in releases if release.name in needy and release not in claimants]
     if claimants:
-        others.insert(0, Release("local-volumes", "kube-system", {"nodes": _nodes()}))
+        first.insert(0, Release("local-volumes", "kube-system", {"nodes": _nodes()}))
     with step("installing the releases"), ThreadPoolExecutor(max_workers=4) as pool:
         found = _revisions()
-        list(pool.map(lambda release: _bring(release, found), others))
+        list(pool.map(lambda release: _bring(release, found), first))
         if claimants:
             # The kubelet is slow to look again for a volume that was not there when it first looked.
             _wait_for_workloads({"local-volumes"})
-        list(pool.map(lambda release: _bring(release, found), claimants))
+        # Broker and database stand before those who wait for them.
+        list(pool.map(lambda release: _bring(release, found), [*claimants, *last]))
     _wait_for_workloads({release.name for release in releases})
     for part in parts:
         _CHECKS.get(part, lambda: None)()
