@@ -19,7 +19,7 @@ from seatrial.fixtures.settings import load_cloud
 from seatrial.fixtures.tenant_login import login_of
 from seatrial.fixtures.tenant_session import Session
 
-pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
+pytestmark = [pytest.mark.lab, pytest.mark.round, pytest.mark.usefixtures("lab")]
 
 CLOUD = "lab"
 SEATRIAL = [sys.executable, "-m", "seatrial.command"]
@@ -68,7 +68,7 @@ def possessions(session):
     }
 
 
-@pytest.mark.parametrize("servers", [40, *(pytest.param(servers, marks=pytest.mark.round) for servers in (1, 200))])
+@pytest.mark.parametrize("servers", [1, 40, 200])
 def test_servers_at_once_are_all_active_and_nothing_is_left(tmp_path, project, servers):
     before = possessions(project)
     status, verdict, said = gate(tmp_path, "-m", "acceptance", "--profile", demanding(tmp_path, servers))
@@ -77,7 +77,6 @@ def test_servers_at_once_are_all_active_and_nothing_is_left(tmp_path, project, s
     assert possessions(project) == before
 
 
-@pytest.mark.round
 def test_workers_of_xdist_share_a_ledger_and_leave_nothing(tmp_path, project):
     before = possessions(project)
     status, _, said = gate(tmp_path, "-m", "acceptance", "-n", "2", "--profile", demanding(tmp_path, 5))
@@ -100,7 +99,7 @@ def test_more_servers_than_there_is_room_for_are_refused_before_the_first(tmp_pa
     assert "100000 are wanted" in entry(verdict, "LOAD-05")["reason"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.round)])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_takes_away_what_it_made(tmp_path, project, how):
     before = possessions(project)
     process, ledger = begun(tmp_path, "-k", "at_once")
@@ -123,7 +122,7 @@ def begun(folder, *options):
     return process, ledgers[0]
 
 
-@pytest.mark.parametrize("attempt", [0, *(pytest.param(attempt, marks=pytest.mark.round) for attempt in range(1, 20))])
+@pytest.mark.parametrize("attempt", range(20))
 def test_after_kill_9_cleanup_leaves_nothing_and_touches_nobody(tmp_path, project, decoys, attempt):
     before = possessions(project)
     process, ledger = begun(tmp_path, "-m", "acceptance", *(["-n", "2"] if attempt % 5 == 4 else []))

@@ -30,22 +30,16 @@ SAMPLE = {
     "pool-with-one-copy",
     "maintenance-flag-left",
     "cordoned-node",
-    "schema-v1-image",
+    "missing-dep-check-image",
     "rabbitmq-no-permissions",
-    "rabbitmq-log-level",
-    "conflicting-writers",
-    "memcached-too-small",
+    "rabbitmq-disk-limit-of-ram",
+    "galera-member-lost",
+    "hung-memcached",
     "anti-affinity-violated",
     "live-patch",
-    "prometheus-long-term-deaf",
-    "few-nova-apis",
-    "network-full",
-    "wrong-mtu",
-    "empty-apache-site",
-    "one-conductor",
+    "prometheus-dead-target",
 }
-"""Faults that `make lab-test` tries: every subsystem is touched, and no fault makes most of OpenStack start anew, which
-two cores need minutes for. `ALL=1` tries every one."""
+"""Faults that `make lab-test` tries: every subsystem that OpenStack stands on. `ALL=1` tries every one."""
 
 READING = {"get", "list", "watch"}
 LIMIT = 180
@@ -123,6 +117,7 @@ def test_a_reading_run_uses_no_verb_but_reading_ones_and_exec(tmp_path):
     assert writing == {}
 
 
+@pytest.mark.round
 def test_a_kubeconfig_alone_is_enough_to_ask_openstack_and_writes_nothing_but_the_request_for_a_token(tmp_path):
     settings = tmp_path / "seatrial.toml"
     settings.write_text(f'[clouds.lab]\nkubeconfig = "{READER_KUBECONFIG}"\nprofile = "lab"\n')
@@ -233,6 +228,7 @@ def test_what_does_not_move_while_the_gate_settles_is_called_stuck(tmp_path):
     assert stuck["settling"].startswith("stuck: unchanged"), verdict.said
 
 
-def test_the_samples_are_faults_and_touch_every_subsystem():
+def test_the_samples_are_faults_and_touch_every_subsystem_that_openstack_stands_on():
     assert set(FAULTS) >= SAMPLE
-    assert {SUBSYSTEMS[FAULTS[name].trips] for name in SAMPLE} == set(SUBSYSTEMS.values())
+    of_openstack = {"openstack", "horizon", "ironic"}
+    assert {SUBSYSTEMS[FAULTS[name].trips] for name in SAMPLE} == set(SUBSYSTEMS.values()) - of_openstack
