@@ -169,7 +169,7 @@ def in_database(statement: str) -> str:
 
 def check() -> None:
     """Return once every service is up, the cell has its hosts, and what servers are made from is there."""
-    wait_until("OpenStack's Jobs to succeed", _unfinished_jobs, timeout=300, interval=1)
+    wait_until("OpenStack's Jobs to succeed", _unfinished_jobs, timeout=300, interval=2)
     cloud = Cloud()
     _forget_lost_pods(cloud)
     wait_until("OpenStack's services to be up", lambda: _down(cloud), timeout=120, interval=1)

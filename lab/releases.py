@@ -192,7 +192,8 @@ def _wait_for_workloads(releases: set[str]) -> None:
             or None
         )
 
-    wait_until("pods to be ready", late, timeout=_READY_TIMEOUT, interval=1)
+    # Each look costs a quarter of a second of a core, which the pods are short of.
+    wait_until("pods to be ready", late, timeout=_READY_TIMEOUT, interval=3)
 
 
 def _lateness(workload: dict[str, Any]) -> str:
