@@ -77,11 +77,11 @@ FOUNDATION = {"rabbitmq", "mariadb", "memcached", "ceph", "registry", "prometheu
 
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A lab that is up and sound; what this run brought up, it takes down. It has OpenStack where a round is tried."""
+    """A lab that is up and sound; what this run brought up, it takes down. It has OpenStack where a test needs it."""
     from seatrial.lab import lifecycle  # noqa: PLC0415 - most runs have no lab
 
-    round_ = any(item.get_closest_marker("round") for item in request.session.items)
-    lifecycle.up(None if round_ else FOUNDATION, node_count=5, rabbitmq_replicas=1)
+    openstack = any(item.get_closest_marker("with_openstack") for item in request.session.items)
+    lifecycle.up(None if openstack else FOUNDATION, node_count=5, rabbitmq_replicas=1)
     yield
     lifecycle.down()
 
@@ -89,4 +89,5 @@ def lab(request: pytest.FixtureRequest) -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     """Marks of the tests of the tests."""
     config.addinivalue_line("markers", "lab: needs root and brings up a real cloud")
+    config.addinivalue_line("markers", "with_openstack: needs OpenStack in the lab, not only what it stands on")
     config.addinivalue_line("markers", "round: the complete round of faults on the lab, `make lab-test ALL=1`")

@@ -19,7 +19,7 @@ from seatrial.fixtures.settings import load_cloud
 from seatrial.fixtures.tenant_login import login_of
 from seatrial.fixtures.tenant_session import Session
 
-pytestmark = [pytest.mark.lab, pytest.mark.round, pytest.mark.usefixtures("lab")]
+pytestmark = [pytest.mark.lab, pytest.mark.round, pytest.mark.with_openstack, pytest.mark.usefixtures("lab")]
 
 CLOUD = "lab"
 SEATRIAL = [sys.executable, "-m", "seatrial.command"]

@@ -41,6 +41,12 @@ SAMPLE = {
 }
 """Faults that `make lab-test` tries: every subsystem that OpenStack stands on. `ALL=1` tries every one."""
 
+
+def marks(name):
+    of_openstack = FAULTS[name].parts & {"openstack", "horizon", "ironic"}
+    return [*([] if name in SAMPLE else [pytest.mark.round]), *([pytest.mark.with_openstack] if of_openstack else [])]
+
+
 READING = {"get", "list", "watch"}
 LIMIT = 180
 
@@ -118,6 +124,7 @@ def test_a_reading_run_uses_no_verb_but_reading_ones_and_exec(tmp_path):
 
 
 @pytest.mark.round
+@pytest.mark.with_openstack
 def test_a_kubeconfig_alone_is_enough_to_ask_openstack_and_writes_nothing_but_the_request_for_a_token(tmp_path):
     settings = tmp_path / "seatrial.toml"
     settings.write_text(f'[clouds.lab]\nkubeconfig = "{READER_KUBECONFIG}"\nprofile = "lab"\n')
@@ -177,9 +184,7 @@ def test_a_toolbox_that_is_not_ready_leaves_ceph_undetermined(tmp_path):
     assert "ceph-toolbox pod (app=rook-ceph-tools): there is none" in verdict.said
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in SAMPLE else pytest.mark.round) for name in FAULTS]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in FAULTS])
 def test_a_fault_is_named_by_its_claim_and_gone_after_healing(name, tmp_path, told):
     fault = FAULTS[name]
     try:
