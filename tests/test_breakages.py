@@ -26,6 +26,10 @@ SUITES = str(Path(suites.__file__).parent)
 QUESTIONS = sorted({question.key for _, names in catalogue.collected() for question in catalogue.asked(names, "lab")})
 
 
+def asked_by(facts):
+    return {question.key for question in catalogue.asked(facts, "lab")}
+
+
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sound") / "um-cloud-after"
@@ -90,6 +94,9 @@ def test_a_question_without_an_answer_lets_no_claim_pass_or_fail(judged_sound, c
     entries = [entry for entry in cloud.manifest["answers"] if entry["question"] == key]
     if not entries:
         pytest.skip(f"the lab gave no answer to {key}: the claims that ask it do not concern it")
+    asking = [claim.id for claim, names in catalogue.collected() if key in asked_by(names)]
+    if all(judged_sound[id_]["outcome"] == "not concerned" for id_ in asking if id_ in judged_sound):
+        pytest.skip(f"the claims that ask {key} do not concern the lab: {', '.join(asking)}")
     cloud.silence_key(key)
     reseal(cloud.folder)
     before, after = judged_sound, judged(cloud.folder)

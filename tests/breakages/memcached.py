@@ -1,6 +1,6 @@
 """Breakages of memcached.
 
-MC-05 and MC-06 are judged here alone: the lab's kernel cannot delay packets, and no service there names the servers.
+MC-05 and MC-06 are judged here alone: the lab's kernel cannot delay packets, and its services name all replicas.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ def a_round_trip_takes_a_tenth_of_a_second(cloud: RecordedCloud) -> None:
 @breaks("MC-06")
 def a_service_names_one_service_for_two_replicas(cloud: RecordedCloud) -> None:
     options = "[cache]\nmemcache_servers = memcached.openstack.svc.cluster.local:11211"
-    metadata = {"name": "keystone-etc", "namespace": "openstack"}
+    metadata = {"name": "heat-etc", "namespace": "openstack"}
     with cloud.json(SECRETS) as secrets:
-        secrets["items"].append({"metadata": metadata, "type": "Opaque", "data": {"keystone.conf": options}})
+        secrets["items"].append({"metadata": metadata, "type": "Opaque", "data": {"heat.conf": options}})
 
 
 @breaks("MC-07")

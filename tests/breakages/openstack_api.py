@@ -11,7 +11,7 @@ from seatrial.fixtures import openstack_compute, openstack_services
 from seatrial.fixtures.openstack_catalogue import ENDPOINTS
 from seatrial.fixtures.openstack_compute import CELL_HOSTS, CELLS, SERVERS
 from seatrial.fixtures.openstack_consistency import PORTS
-from seatrial.fixtures.openstack_federation import MAPPINGS, PROTOCOLS
+from seatrial.fixtures.openstack_federation import MAPPINGS, PROTOCOLS, PROVIDERS
 from seatrial.fixtures.openstack_network import ADDRESSES, NETWORKS
 from seatrial.fixtures.openstack_placement import ALLOCATIONS, HYPERVISORS, INVENTORIES, USAGES
 from seatrial.fixtures.openstack_quota import OWN_LIMITS, SERVERS_AFTER, SERVERS_USED, VOLUMES_AFTER, VOLUMES_USED
@@ -119,22 +119,28 @@ def a_public_endpoint_is_without_tls(cloud: RecordedCloud) -> None:
         visit |= {"url": visit["url"].replace("https:", "http:"), "ends": []}
 
 
+def federate(cloud: RecordedCloud, *, protocols: list[dict[str, str]], mappings: list[dict[str, Any]]) -> None:
+    """Make Keystone trust an identity provider."""
+    with cloud.json(PROVIDERS) as said:
+        said["identity_providers"].append({"id": "campus", "enabled": True, "remote_ids": [], "domain_id": OTHER})
+    with cloud.json(MAPPINGS) as said:
+        said["mappings"].extend(mappings)
+    cloud.add(PROTOCOLS, "campus", {"protocols": protocols})
+
+
+RULES = [{"local": [{"user": {"name": "{0}"}}], "remote": [{"type": "REMOTE_USER"}]}]
+
+
 @breaks("OS-09")
 def the_mapping_of_a_protocol_is_gone(cloud: RecordedCloud) -> None:
-    with cloud.json(PROTOCOLS) as said:
-        said["protocols"][0]["mapping_id"] = "students"
+    mapping = {"id": "staff", "rules": RULES}
+    federate(cloud, protocols=[{"id": "openid", "mapping_id": "students"}], mappings=[mapping])
 
 
 @breaks("OS-09")
 def a_mapping_says_nothing_of_who_comes(cloud: RecordedCloud) -> None:
-    with cloud.json(MAPPINGS) as said:
-        said["mappings"][0]["rules"][0]["remote"] = []
-
-
-@breaks("OS-09")
-def an_identity_provider_has_no_protocol(cloud: RecordedCloud) -> None:
-    with cloud.json(PROTOCOLS) as said:
-        said["protocols"].clear()
+    mapping = {"id": "students", "rules": [{"local": RULES[0]["local"], "remote": []}]}
+    federate(cloud, protocols=[{"id": "openid", "mapping_id": "students"}], mappings=[mapping])
 
 
 @breaks("OS-10")
