@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fake_openstack import PROJECT, FakeOpenStack
 
-from seatrial.fixtures import clearing, tenant_session
+from seatrial.fixtures import clearing, openstack_refusals
 from seatrial.fixtures.clearing import Clearing
 from seatrial.fixtures.ledger import Ledger, Opened
 from seatrial.fixtures.leftovers import found
@@ -23,7 +23,7 @@ def cloud(monkeypatch):
     monkeypatch.setattr(clearing, "POLL", 0.05)
     monkeypatch.setattr(clearing, "ASK_AGAIN", 0.2)
     monkeypatch.setattr(clearing, "ANSWER_PATIENCE", 1.0)
-    monkeypatch.setattr(tenant_session, "LONGEST_RETRY_AFTER", 0.05)
+    monkeypatch.setattr(openstack_refusals, "LONGEST_RETRY_AFTER", 0.05)
     fake = FakeOpenStack()
     yield fake
     fake.close()

@@ -7,11 +7,12 @@ import json
 import pytest
 
 from seatrial.fixtures.control_plane_logs import _TROUBLE, messaging_timeouts
-from seatrial.fixtures.control_plane_settings import ServiceSettings, daemons, ini
+from seatrial.fixtures.control_plane_settings import _SERVERS, ServiceSettings, _File, _workers, ini
 from seatrial.fixtures.control_plane_upgrades import failed
 from seatrial.fixtures.live import _bounded
 from seatrial.fixtures.question import Answer, Logs, NotConcerned, Pods, Unavailable
 from seatrial.fixtures.source import Source
+from seatrial.fixtures.wsgi import daemons
 
 REQUEST = "req-9ac9d05d-89e6-447b-a012-b856afa245d2"
 OTHER = "req-11111111-89e6-447b-a012-b856afa245d2"
@@ -44,12 +45,17 @@ def test_an_oslo_file_is_read_by_section_and_the_last_of_a_repeated_option_count
 
 def test_apaches_daemons():
     line = "WSGIDaemonProcess nova-api processes=4 threads=2 user=nova display-name=%{GROUP}\n"
-    assert daemons(f"Listen 8774\n  {line}") == (4, 2)
-    assert daemons("WSGIDaemonProcess nova-api processes=2\n") == (2, 15)
-    with pytest.raises(ValueError, match="0 WSGIDaemonProcess"):
-        daemons("Listen 8774\n")
-    with pytest.raises(ValueError, match="2 WSGIDaemonProcess"):
-        daemons(line * 2)
+    assert daemons(f"Listen 8774\n  {line}") == [(4, 2)]
+    assert daemons("WSGIDaemonProcess nova-api processes=2\n") == [(2, 15)]
+    assert daemons("Listen 8774\n") == []
+    assert daemons(line * 2) == [(4, 2), (4, 2)]
+
+
+@pytest.mark.parametrize("lines", [0, 2])
+def test_an_api_of_no_or_of_two_daemons_is_not_counted(lines):
+    site = _File("openstack/nova-etc", "WSGIDaemonProcess nova-api processes=4 threads=2\n" * lines)
+    with pytest.raises(Unavailable, match=f"nova-api-osapi: {lines} WSGIDaemonProcess in wsgi-nova-api.conf"):
+        _workers(_SERVERS[0], "nova-api-osapi", {"wsgi-nova-api.conf": site})
 
 
 def timeouts(*lines):

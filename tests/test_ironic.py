@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from seatrial.fixtures.horizon import _numbers
 from seatrial.fixtures.ironic_conductors import _COMPLAINT, _ROUND, CPU_STAT, _throttled
 from seatrial.fixtures.question import Answer, Unavailable
+from seatrial.fixtures.wsgi import daemons
 
 V1 = "nr_periods 200\nnr_throttled 50\nthrottled_time 12345678\nnr_bursts 0\nburst_time 0\n"
 V2 = "usage_usec 9\nuser_usec 5\nsystem_usec 4\nnr_periods 200\nnr_throttled 50\nthrottled_usec 12\n"
@@ -65,4 +65,4 @@ def test_a_round_is_told_with_its_seconds_or_its_intervals():
     ],
 )
 def test_what_the_line_leaves_out_is_mod_wsgis_own(options, numbers):
-    assert _numbers(options) == numbers
+    assert daemons(f"WSGIDaemonProcess {options}") == [numbers]

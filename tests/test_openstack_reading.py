@@ -416,8 +416,9 @@ def test_an_endpoints_certificate_is_looked_at(cloud, tmp_path, name, days, know
         with contextlib.closing(reading(cloud, tmp_path, named)) as live:
             told = json.loads(live.one(Endpoints()).body)
     ends = datetime.fromisoformat(told["ends"][0])
-    assert trouble in told["trouble"]
-    assert bool(told["trouble"]) == bool(trouble)
+    assert trouble in told["distrust"]
+    assert bool(told["distrust"]) == bool(trouble)
+    assert told["trouble"] == ""
     assert told["status"] == (0 if trouble else 200)
     assert abs((ends - datetime.now(UTC)).days - days) <= 1
 

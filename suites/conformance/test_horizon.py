@@ -31,7 +31,7 @@ def test_apaches_site_starts_one_daemon_for_horizon(horizon):
     Remedy: restore the file from a running pod (`kubectl exec` … `cat /etc/apache2/sites-enabled/000-default.conf`) or
     from the Helm values `conf.horizon.apache`; writing the Secret changes no running pod (safe).
     """
-    odd = [site for site in [horizon.site] if len(site.daemons) != 1]
+    odd = [site for site in [horizon.site] if site.daemons != 1]
     assert odd == []
 
 

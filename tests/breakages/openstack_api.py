@@ -101,6 +101,12 @@ def an_endpoint_of_a_service_that_is_gone_stayed_in_the_catalogue(cloud: Recorde
         visit |= {"status": 0, "ends": [], "trouble": "[Errno 111] Connection refused"}
 
 
+@breaks("OS-08")
+def an_endpoint_shows_its_certificate_and_answers_nothing(cloud: RecordedCloud) -> None:
+    with endpoint(cloud, "public volumev3") as visit:
+        visit |= {"status": 0, "trouble": "no answer within 10 s"}
+
+
 @breaks("OS-33")
 def a_public_certificate_ends_next_week(cloud: RecordedCloud) -> None:
     with endpoint(cloud, "public identity") as visit:
@@ -110,7 +116,7 @@ def a_public_certificate_ends_next_week(cloud: RecordedCloud) -> None:
 @breaks("OS-33")
 def a_public_certificate_is_for_another_name(cloud: RecordedCloud) -> None:
     with endpoint(cloud, "public compute") as visit:
-        visit |= {"status": 0, "trouble": "its certificate is not trusted: IP address mismatch"}
+        visit |= {"status": 0, "distrust": "its certificate is not trusted: IP address mismatch"}
 
 
 @breaks("OS-33")
