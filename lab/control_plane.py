@@ -151,6 +151,17 @@ def _as_user(name: str) -> dict[str, str]:
 _ETCD_URL = f"http://{MACHINE_ADDRESS}:{ETCD_PORT}"
 _ETCD_PEER_URL = f"http://{MACHINE_ADDRESS}:{ETCD_PEER_PORT}"
 
+# Histograms of three thousand series, which every scrape would make the API server write and Prometheus read.
+_UNREAD_METRICS = (
+    "apiserver_request_sli_duration_seconds",
+    "apiserver_request_body_size_bytes",
+    "apiserver_response_sizes",
+    "apiserver_watch_cache_read_wait_seconds",
+    "apiserver_watch_events_sizes",
+    "apiserver_watch_list_duration_seconds",
+    "etcd_request_duration_seconds",
+)
+
 _FLAGS: dict[str, dict[str, str]] = {
     "etcd": {
         "name": "lab",
@@ -189,6 +200,7 @@ _FLAGS: dict[str, dict[str, str]] = {
         "audit-log-path": str(AUDIT_LOG),
         "audit-log-maxsize": "100",
         "audit-log-maxbackup": "2",
+        "disabled-metrics": ",".join(_UNREAD_METRICS),
         "profiling": "false",
     },
     "kube-controller-manager": {

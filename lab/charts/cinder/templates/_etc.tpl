@@ -7,5 +7,5 @@ cinder-api-uwsgi.ini: |
 
 {{- define "cinder.bin" -}}
 db-sync.sh: |
-  cinder-manage db sync
+  [ -e /tmp/migrated ] || cinder-manage db sync
 {{- end }}

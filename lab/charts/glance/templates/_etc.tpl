@@ -7,7 +7,7 @@ glance-api-uwsgi.ini: |
 
 {{- define "glance.bin" -}}
 db-sync.sh: |
-  glance-manage db_sync
+  [ -e /tmp/migrated ] || glance-manage db_sync
 bootstrap.py: |
   """Upload the images that servers are made from."""
 

@@ -41,7 +41,7 @@ metadata:
 rules:
   - apiGroups: ["", batch, apps]
     resources: [services, endpoints, pods, jobs, daemonsets]
-    verbs: [get, list]
+    verbs: [get, list, watch]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

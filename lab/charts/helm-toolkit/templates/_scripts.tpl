@@ -1,21 +1,46 @@
 {{/* The files that every service's ConfigMap CHART-bin has; argument: root */}}
 {{- define "helm-toolkit.scripts" -}}
 db-init.py: |
-  """Make this service's databases and the user that owns them; what is there stays."""
+  """Make this service's databases and the user that owns them; what is there stays.
+
+  A database that is new gets the schema that the image has of it, which the service's own migrations made. Where all of
+  them did, there is nothing to migrate: the file /tmp/migrated says so.
+  """
 
   import os
+  import pathlib
   import pymysql
   from urllib.parse import urlsplit
 
   admin = urlsplit(os.environ["DB_CONNECTION"])
   connection = pymysql.connect(
-      host=admin.hostname, port=admin.port, user=admin.username, password=admin.password, connect_timeout=10
+      host=admin.hostname, port=admin.port, user=admin.username, password=admin.password, connect_timeout=10,
+      client_flag=pymysql.constants.CLIENT.MULTI_STATEMENTS, autocommit=True,
   )
+  migrated = True
   with connection.cursor() as cursor:
       cursor.execute("CREATE USER IF NOT EXISTS '{{ .Chart.Name }}'@'%%' IDENTIFIED BY %s", ("{{ .Values.endpoints.oslo_db.auth.password }}",))
       for database in {{ toJson .Values.endpoints.oslo_db.databases }}:
           cursor.execute(f"CREATE DATABASE IF NOT EXISTS {database} CHARACTER SET utf8mb3")
           cursor.execute(f"GRANT ALL ON {database}.* TO '{{ .Chart.Name }}'@'%'")
+          file = pathlib.Path("/usr/local/share/openstack-schema", f"{database}.sql")
+          schema = file.read_text() if file.exists() else ""
+          cursor.execute("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s", (database,))
+          found = cursor.fetchone()[0]
+          if found >= schema.count("CREATE TABLE"):
+              migrated = False
+              continue
+          cursor.execute(f"USE {database}")
+          if found:  # a pod ended in the middle of this
+              cursor.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = %s", (database,))
+              names = ", ".join(f"`{name}`" for name, in cursor.fetchall())
+              schema = f"SET foreign_key_checks = 0; DROP TABLE {names}; SET foreign_key_checks = 1;\n{schema}"
+          cursor.execute(schema)
+          while cursor.nextset():
+              pass
+          print(f"{database} has the schema of the image", flush=True)
+  if migrated:
+      pathlib.Path("/tmp/migrated").touch()
 cloud.py: |
   """The cloud, as the administrator whose credentials stand in the environment."""
 

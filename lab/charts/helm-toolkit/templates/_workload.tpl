@@ -96,6 +96,8 @@ spec:
           {{- end }}
           {{- with .liveness }}
           livenessProbe: {{ toJson . }}
+          {{- /* A busy machine takes minutes for a start that an idle one does in seconds. */}}
+          startupProbe: {{ toJson (merge (dict "initialDelaySeconds" 5 "periodSeconds" 5 "failureThreshold" 60) .) }}
           {{- end }}
           {{- with .env }}
           env:

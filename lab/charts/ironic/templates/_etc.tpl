@@ -7,7 +7,7 @@ ironic-api-uwsgi.ini: |
 
 {{- define "ironic.bin" -}}
 db-sync.sh: |
-  ironic-dbsync --config-file /etc/ironic/ironic.conf upgrade
+  [ -e /tmp/migrated ] || ironic-dbsync --config-file /etc/ironic/ironic.conf upgrade
 bootstrap.py: |
   """Enroll nodes of the fake hardware and make them available."""
 

@@ -7,7 +7,7 @@ keystone-api-uwsgi.ini: |
 
 {{- define "keystone.bin" -}}
 db-sync.sh: |
-  keystone-manage db_sync
+  [ -e /tmp/migrated ] || keystone-manage db_sync
   internal=http://keystone-api.{{ .Release.Namespace }}.svc.cluster.local:5000/v3
   keystone-manage bootstrap --bootstrap-username {{ .Values.endpoints.identity.admin.username }} \
     --bootstrap-password {{ .Values.endpoints.identity.admin.password }} --bootstrap-region-id RegionOne \

@@ -9,7 +9,7 @@ neutron-api-uwsgi.ini: |
 
 {{- define "neutron.bin" -}}
 db-sync.sh: |
-  neutron-db-manage --config-file /etc/neutron/neutron.conf --config-file /etc/neutron/ml2_conf.ini upgrade heads
+  [ -e /tmp/migrated ] || neutron-db-manage --config-file /etc/neutron/neutron.conf --config-file /etc/neutron/ml2_conf.ini upgrade heads
 bootstrap.py: |
   """Make the network that every project shares."""
 

@@ -8,10 +8,10 @@ nova-api-uwsgi.ini: |
 {{- define "nova.bin" -}}
 {{- $auth := .Values.endpoints.oslo_db.auth -}}
 db-sync.sh: |
-  nova-manage api_db sync
+  [ -e /tmp/migrated ] || nova-manage api_db sync
   nova-manage cell_v2 map_cell0 --database_connection '{{ include "helm-toolkit.database" (list . "nova_cell0") }}'
   nova-manage cell_v2 list_cells | grep -qw cell1 || nova-manage cell_v2 create_cell --name cell1
-  nova-manage db sync
+  [ -e /tmp/migrated ] || nova-manage db sync
 cell-setup.sh: |
   # Map the hosts once all of them have registered.
   until python /opt/bin/computes.py; do sleep 2; done

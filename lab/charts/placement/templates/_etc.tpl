@@ -7,5 +7,5 @@ placement-api-uwsgi.ini: |
 
 {{- define "placement.bin" -}}
 db-sync.sh: |
-  placement-manage db sync
+  [ -e /tmp/migrated ] || placement-manage db sync
 {{- end }}
