@@ -23,6 +23,7 @@ def clear() -> None:
     """Put new pods in the place of those that tell of what is over; return when OpenStack serves again."""
     if not openstack.is_installed():
         return
+    openstack.wait_for_reports()
     with ThreadPoolExecutor(_LOGS_AT_ONCE) as threads:
         pods = _running()
         old = [pod["metadata"]["name"] for pod, tells in zip(pods, threads.map(_tells, pods), strict=True) if tells]

@@ -6,6 +6,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 from typing import Any
 
 from seatrial.lab.kubectl import apply, get, kubectl
@@ -170,9 +171,31 @@ def in_database(statement: str) -> str:
 def check() -> None:
     """Return once every service is up, the cell has its hosts, and what servers are made from is there."""
     wait_until("OpenStack's Jobs to succeed", _unfinished_jobs, timeout=300, interval=2)
-    cloud = Cloud()
+    cloud = _logged_in()
     _forget_lost_pods(cloud)
     wait_until("OpenStack's services to be up", lambda: _down(cloud), timeout=120, interval=1)
+    wait_until("what servers are made from", lambda: _lacking(cloud), timeout=120, interval=2)
+    write_clouds()
+
+
+def wait_for_reports() -> None:
+    """Return when each of Nova's services has reported after this moment.
+
+    One that waits for an answer which was lost with a broken pod does not report meanwhile; it logs what it gave up
+    when the wait is over.
+    """
+    cloud = _logged_in()
+    since = datetime.now(UTC).replace(tzinfo=None)
+    wait_until("Nova's services to report", lambda: _silent(cloud, since), timeout=150, interval=1)
+
+
+def _logged_in() -> Cloud:
+    found: list[Cloud] = []
+    wait_until("Keystone to let the administrator in", lambda: found.append(Cloud()), timeout=120, interval=2)
+    return found[0] if found else Cloud()
+
+
+def _lacking(cloud: Cloud) -> None:
     for service, path, plural, name in (
         ("image", "/v2/images", "images", "cirros"),
         ("compute", "/flavors", "flavors", "m1.tiny"),
@@ -180,7 +203,16 @@ def check() -> None:
         ("identity", "/projects", "projects", PROJECT),
     ):
         cloud.find(service, path, plural, name)
-    write_clouds()
+
+
+def _silent(cloud: Cloud, since: datetime) -> str | None:
+    services = cloud.ask("GET", "compute", "/os-services")["services"]
+    silent = [
+        f"{service['binary']} on {service['host']}"
+        for service in services
+        if not service["updated_at"] or datetime.fromisoformat(service["updated_at"]) < since
+    ]
+    return ", ".join(silent) or None
 
 
 def _unfinished_jobs() -> str | None:
