@@ -79,11 +79,15 @@ FOUNDATION = {"rabbitmq", "mariadb", "memcached", "ceph", "registry", "prometheu
 def lab(request: pytest.FixtureRequest) -> Iterator[None]:
     """A lab that is up and sound; what this run brought up, it takes down. It has OpenStack where a test needs it."""
     from seatrial.lab import lifecycle  # noqa: PLC0415 - most runs have no lab
+    from seatrial.lab.state import State  # noqa: PLC0415
 
+    state = State.load()
+    was_up = state is not None and state.running
     openstack = any(item.get_closest_marker("with_openstack") for item in request.session.items)
     lifecycle.up(None if openstack else FOUNDATION, node_count=5, rabbitmq_replicas=1)
     yield
-    lifecycle.down()
+    if not was_up:
+        lifecycle.down()
 
 
 def pytest_configure(config: pytest.Config) -> None:
