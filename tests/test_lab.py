@@ -143,7 +143,8 @@ def test_a_kubeconfig_alone_is_enough_to_ask_openstack_and_writes_nothing_but_th
     ]
     assert verdict.ids("undetermined") == [], verdict.said
     assert verdict.ids("violated") == ["OS-33"], "the lab's own authority is known to clouds.yaml only"
-    assert {event["requestURI"].partition("/proxy/")[2] for event in proxied} == {"v3/auth/tokens"}
+    paths = {event["requestURI"].partition("/proxy/")[2].partition("?")[0] for event in proxied}
+    assert paths == {"v3/auth/tokens"}
 
 
 def test_a_user_without_rights_hears_what_is_missing_claim_by_claim(tmp_path):
