@@ -18,6 +18,7 @@ from seatrial.fixtures.leftovers import found
 from seatrial.fixtures.settings import load_cloud
 from seatrial.fixtures.tenant_login import login_of
 from seatrial.fixtures.tenant_session import Session
+from seatrial.lab.faults import all_faults
 
 pytestmark = [pytest.mark.lab, pytest.mark.round, pytest.mark.with_openstack, pytest.mark.usefixtures("lab")]
 
@@ -34,9 +35,10 @@ def project():
     return Session(login_of(cloud.openstack))
 
 
-def demanding(folder, servers, parallel_creates=5):
+def demanding(folder, servers, parallel_creates=5, active_within_s=None):
     profile = folder / f"{servers}-servers.toml"
-    slowly = 900.0 if servers > MANY else 137.0  # they wait for each other: two cores build one a second
+    # Many wait for each other: two cores build one a second.
+    slowly = active_within_s or (900.0 if servers > MANY else 137.0)
     sizes = (
         f"servers = {servers}\nparallel_creates = {parallel_creates}\nactive_within_s = {slowly}\nspread_s = {slowly}\n"
     )
@@ -74,6 +76,40 @@ def test_servers_at_once_are_all_active_and_nothing_is_left(tmp_path, project, s
     status, verdict, said = gate(tmp_path, "-m", "acceptance", "--profile", demanding(tmp_path, servers))
     assert status == 0, said
     assert entry(verdict, "LOAD-05")["measured"]["active"] == servers
+    assert possessions(project) == before
+
+
+@pytest.fixture
+def broken(request):
+    """The lab with the fault in it whose name is the parameter."""
+    fault = all_faults()[request.param]
+    try:
+        fault.break_()
+        yield fault
+    finally:
+        fault.heal()
+
+
+@pytest.mark.parametrize("broken", ["compute-stopped"], indirect=True)
+def test_forty_servers_are_active_where_one_compute_hangs(tmp_path, project, broken):
+    before = possessions(project)
+    status, verdict, said = gate(tmp_path, "-k", "at_once", "--profile", demanding(tmp_path, 40))
+    assert status == 0, said
+    assert entry(verdict, "LOAD-05")["measured"]["active"] == 40
+    assert possessions(project) == before
+
+
+@pytest.mark.parametrize("broken", ["rabbitmq-volume-full"], indirect=True)
+def test_a_disk_alarm_closes_the_gate_as_the_cause_and_nothing_is_left(tmp_path, project, broken):
+    before = possessions(project)
+    profile = demanding(tmp_path, 5, active_within_s=30)
+    status, verdict, said = gate(tmp_path, "-k", "at_once or alarm", "--profile", profile)
+    assert entry(verdict, "RMQ-06")["outcome"] == "violated", said
+    assert entry(verdict, "LOAD-05")["outcome"] == "violated", said
+    assert status in (1, 11), said
+    broken.heal()
+    done = cleanup(tmp_path, str(next(tmp_path.glob("evidence/*/ledger.jsonl"))))
+    assert done.returncode == 0, done.stdout + done.stderr
     assert possessions(project) == before
 
 
