@@ -91,7 +91,8 @@ def broken(request):
 
 
 @pytest.mark.parametrize("broken", ["compute-stopped"], indirect=True)
-def test_forty_servers_are_active_where_one_compute_hangs(tmp_path, project, broken):
+@pytest.mark.usefixtures("broken")
+def test_forty_servers_are_active_where_one_compute_hangs(tmp_path, project):
     before = possessions(project)
     status, verdict, said = gate(tmp_path, "-k", "at_once", "--profile", demanding(tmp_path, 40))
     assert status == 0, said
