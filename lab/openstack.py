@@ -206,6 +206,7 @@ def _lacking(cloud: Cloud) -> None:
 
 
 def _silent(cloud: Cloud, since: datetime) -> str | None:
+    _forget_lost_pods(cloud)
     services = cloud.ask("GET", "compute", "/os-services")["services"]
     silent = [
         f"{service['binary']} on {service['host']}"
@@ -227,10 +228,10 @@ def _is_unfinished(job: dict[str, Any]) -> bool:
 
 
 def _forget_lost_pods(cloud: Cloud) -> None:
-    """Delete Nova's records of pods that were lost with their node: the others delete their own when they end."""
+    """Delete Nova's records of pods that are gone; most delete their own when they end, unless the API is away then."""
     pods = {pod["metadata"]["name"] for pod in get("pods", "--namespace", NAMESPACE)["items"]}
     for service in cloud.ask("GET", "compute", "/os-services", microversion="2.53")["services"]:
-        if service["state"] == "down" and service["binary"] != "nova-compute" and service["host"] not in pods:
+        if service["binary"] != "nova-compute" and service["host"] not in pods:
             cloud.ask("DELETE", "compute", f"/os-services/{service['id']}", microversion="2.53")
 
 
