@@ -3,7 +3,15 @@
 As a pytest plugin (`-p seatrial`) this package brings the facts, and the plugins that decide how a run behaves.
 """
 
-pytest_plugins = [
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+PLUGINS = (
     "seatrial.plugins.invariants",
     "seatrial.plugins.offenders",
     "seatrial.plugins.waivers",
@@ -50,4 +58,15 @@ pytest_plugins = [
     "seatrial.fixtures.proxies",
     "seatrial.fixtures.rabbitmq",
     "seatrial.fixtures.scheduling",
-]
+)
+"""What pytest is given, in this order.
+
+Not as `pytest_plugins`: for every name there pytest reads the metadata of every installed package again, which took as
+long as judging a cloud.
+"""
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:  # noqa: ARG001
+    """Bring the plugins. This hook is the first that pytest calls, so that theirs are heard as well."""
+    for name in PLUGINS:
+        pluginmanager.register(importlib.import_module(name), name)

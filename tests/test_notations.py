@@ -11,7 +11,7 @@ import pytest
 from seatrial.fixtures.dns import corefile, proportional
 from seatrial.fixtures.metrics import exposed, kept, quantile, seconds
 from seatrial.fixtures.proxies import idle
-from seatrial.fixtures.question import Answer
+from seatrial.fixtures.question import Answer, Unavailable
 from seatrial.fixtures.removed_apis import removal
 from seatrial.fixtures.x509 import certificates, validities
 
@@ -65,8 +65,9 @@ def test_exposed_metrics_keep_their_labels_and_only_the_families_that_claims_rea
         'workqueue_depth{name="say \\"hi\\", all"} 3\n'
     )
     assert "workqueue" not in kept(text)
-    samples = exposed((Answer(text.encode()),))
-    refused, odd = samples
+    answers = (Answer(text.encode()),)
+    (refused,) = exposed("apiserver_request_total")(answers)
+    (odd,) = exposed("workqueue_depth")(answers)
     assert (refused.name, refused["code"], refused["absent"], refused.value) == (
         "apiserver_request_total",
         "429",
@@ -74,6 +75,9 @@ def test_exposed_metrics_keep_their_labels_and_only_the_families_that_claims_rea
         7,
     )
     assert odd["name"] == 'say \\"hi\\", all'
+    assert exposed("etcd_server_has_leader")(answers) == ()
+    with pytest.raises(Unavailable, match="exposes no metrics"):
+        exposed("apiserver_request_total")((Answer(b"# nothing yet\n"),))
 
 
 def test_a_corefile_is_bounded_by_its_smallest_server():

@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from seatrial.fixtures.registry import Reference, manifest
+from seatrial.fixtures.image_reference import Reference
+from seatrial.fixtures.registry import manifest
 
 MANIFEST = b'{"schemaVersion": 2}'
 
