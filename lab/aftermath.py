@@ -1,6 +1,7 @@
-"""What a fault leaves behind in OpenStack's pods: restarts that they count, and troubles in their logs.
+"""What a fault leaves behind in OpenStack: restarts that its pods count, troubles in their logs, queues of pods gone.
 
-Both are judged for an hour. New pods know nothing of them.
+Restarts and logs are judged for an hour; new pods know nothing of them. A queue outlives its pod by half an hour, and
+an answer that came too late lies in it as long.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from seatrial.lab.openstack import NAMESPACE
 
 _SERVICES = "application in (keystone, placement, glance, neutron, nova, cinder, horizon, ironic)"
 _TROUBLE = re.compile(r"MessagingTimeout|\bDB(?:Deadlock|Error|ConnectionError|NonExistentTable)\b")
+_UNUSED_QUEUES = """[rabbit_amqqueue:delete(Queue, true, false, <<"lab">>) ||
+  Vhost <- rabbit_vhost:list_names(), Queue <- rabbit_amqqueue:list(Vhost)]."""
 _LOGS_AT_ONCE = 8
 _PATIENCE = 300.0
 
@@ -27,11 +30,13 @@ def clear() -> None:
     with ThreadPoolExecutor(_LOGS_AT_ONCE) as threads:
         pods = _running()
         old = [pod["metadata"]["name"] for pod, tells in zip(pods, threads.map(_tells, pods), strict=True) if tells]
-    if not old:
-        return
-    kubectl("-n", NAMESPACE, "delete", "pod", *old, "--wait=true", timeout=120)
-    wait_until("OpenStack's pods to be ready", _unready, timeout=_PATIENCE, interval=1)
-    openstack.check()
+    if old:
+        kubectl("-n", NAMESPACE, "delete", "pod", *old, "--wait=true", timeout=120)
+        wait_until("OpenStack's pods to be ready", _unready, timeout=_PATIENCE, interval=1)
+        openstack.check()
+        openstack.wait_for_reports()
+    broker = ("-n", NAMESPACE, "exec", "rabbitmq-rabbitmq-0", "--")
+    kubectl(*broker, "rabbitmqctl", "--quiet", "eval", " ".join(_UNUSED_QUEUES.split()), timeout=60)
 
 
 def _running() -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import pytest
 from seatrial.fixtures.control_plane_logs import _TROUBLE, messaging_timeouts
 from seatrial.fixtures.control_plane_settings import _SERVERS, ServiceSettings, _File, _workers, ini
 from seatrial.fixtures.control_plane_upgrades import failed
-from seatrial.fixtures.live import _bounded
+from seatrial.fixtures.pod_reader import _bounded
 from seatrial.fixtures.question import Answer, Logs, NotConcerned, Pods, Unavailable
 from seatrial.fixtures.source import Source
 from seatrial.fixtures.wsgi import daemons
