@@ -7,7 +7,7 @@ from typing import Any
 from seatrial.lab import ironic
 from seatrial.lab.fault import fault
 from seatrial.lab.kubectl import get, kubectl, wait_until
-from seatrial.lab.openstack import NAMESPACE
+from seatrial.lab.openstack import NAMESPACE, in_database
 from seatrial.lab.topology import CONDUCTOR_NODES, Node
 from seatrial.lab.upgrades import restore, upgrade
 
@@ -40,6 +40,14 @@ def _upgrade(*settings: str) -> None:
     _wait_for_pods()
 
 
+_FORGET_LAST_CONDUCTOR = """
+update ironic.nodes set conductor_affinity = null;
+delete i from ironic.conductor_hardware_interfaces i join ironic.conductors c on c.id = i.conductor_id
+  where c.hostname like 'ironic-conductor-1.%';
+delete from ironic.conductors where hostname like 'ironic-conductor-1.%';
+"""
+
+
 def _wait_for_conductors(count: int) -> None:
     cloud = ironic.system()
 
@@ -52,9 +60,11 @@ def _wait_for_conductors(count: int) -> None:
 
 @fault("one-conductor", trips="IRON-01", parts="ironic", heal=_own_values)
 def take_a_conductor() -> None:
-    """Ironic has one conductor."""
+    """Ironic has one conductor, and knows of no other."""
     _upgrade("pod.replicas.conductor=1")
     _wait_for_conductors(1)
+    # Its record would stay as that of a conductor which is down, and OS-04 would be the cause.
+    in_database(_FORGET_LAST_CONDUCTOR)
 
 
 def _signal_worker(signal: str) -> None:

@@ -177,6 +177,7 @@ def a_release_was_made_for_an_older_kubernetes(cloud: RecordedCloud) -> None:
 @breaks("K8S-12")
 def etcds_disk_is_slow(cloud: RecordedCloud) -> None:
     _tell(cloud, etcd.fsyncs(WINDOW), "0.25")
+    _tell(cloud, etcd.paces(WINDOW), "300", fact="fsyncs")
 
 
 def _tell(cloud: RecordedCloud, question: Any, value: str, **labels: str) -> None:
