@@ -42,8 +42,8 @@ def _upgrade(*settings: str) -> None:
 
 _FORGET_LAST_CONDUCTOR = """
 update ironic.nodes set conductor_affinity = null;
-delete i from ironic.conductor_hardware_interfaces i join ironic.conductors c on c.id = i.conductor_id
-  where c.hostname like 'ironic-conductor-1.%';
+delete from ironic.conductor_hardware_interfaces where conductor_id in
+  (select id from ironic.conductors where hostname like 'ironic-conductor-1.%');
 delete from ironic.conductors where hostname like 'ironic-conductor-1.%';
 """
 
