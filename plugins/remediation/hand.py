@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -12,13 +13,16 @@ import msgspec
 import urllib3
 
 from seatrial.fixtures import podexec
+from seatrial.fixtures.question import Unavailable
 from seatrial.fixtures.resources import PATHS
+from seatrial.fixtures.settings import OpenStackLogin
 from seatrial.plugins.remediation.change import Failed, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from seatrial.fixtures.question import Answer
+    from seatrial.fixtures.tenant_session import Session
     from seatrial.plugins.remediation.risk import Right
 
 PATIENCE = 30.0
@@ -74,7 +78,14 @@ def group_of(kind: str) -> str:
 class Hand:
     """Writes to a cloud."""
 
-    def __init__(self, client: Any, patience_s: float, poll_s: float, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        client: Any,
+        patience_s: float,
+        poll_s: float,
+        say: Callable[[str], None],
+        login: OpenStackLogin | None = None,
+    ) -> None:
         """Take the kubernetes client that `fixtures.target.connect` returns. Contacts nothing.
 
         What is waited for is looked at every `poll_s` seconds and given up after `patience_s`; `say` hears of it.
@@ -84,11 +95,23 @@ class Hand:
         self.patience_s = patience_s
         self._poll_s = poll_s
         self._say = say
+        self._login = login or OpenStackLogin()
 
     @property
     def server(self) -> str:
         """The API server's address."""
         return str(self._host)
+
+    @cached_property
+    def openstack(self) -> Session:
+        """A session with OpenStack, as `clouds.yaml` says. Raises `Failed` where nobody can log in."""
+        from seatrial.fixtures.tenant_login import login_of  # noqa: PLC0415 - for those who log in
+        from seatrial.fixtures.tenant_session import Session  # noqa: PLC0415 - likewise
+
+        try:
+            return Session(login_of(self._login))
+        except Unavailable as unavailable:
+            raise Failed(str(unavailable)) from unavailable
 
     def get(self, path: str) -> dict[str, Any] | None:
         """Return an object or a list, None where there is none. Raises `Failed`."""

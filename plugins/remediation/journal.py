@@ -20,13 +20,14 @@ from seatrial.plugins.remediation.change import Change
 from seatrial.plugins.remediation.commands import InPod
 from seatrial.plugins.remediation.files import FileEdit, FileRestored
 from seatrial.plugins.remediation.objects import Delete, Patch, Restart
+from seatrial.plugins.remediation.quota import QuotaRaise
 from seatrial.plugins.remediation.side_load import SideLoad
 
 FILE = "journal.jsonl"
 """What a run's journal is called, beside its evidence."""
 SCHEMA = 1
 
-AnyChange = Patch | Delete | Restart | InPod | FileEdit | FileRestored | SideLoad
+AnyChange = Patch | Delete | Restart | InPod | FileEdit | FileRestored | SideLoad | QuotaRaise
 
 
 class TornJournal(Exception):  # noqa: N818 - the name is the outcome

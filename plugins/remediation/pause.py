@@ -18,7 +18,7 @@ def paused(windows: list[str], now: datetime) -> str:
     minute = moment.weekday() * _DAY + moment.hour * 60 + moment.minute
     for window in windows:
         start, end, length = _bounds(window)
-        if (minute - start) % length < (end - start) % length:
+        if (minute - start) % length < ((end - start) % length or length):
             return window
     return ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from seatrial.plugins.remediation.lease import Lease
 from seatrial.plugins.remediation.options import PLAN, applies, only
 from seatrial.plugins.remediation.overlay import FILE as OVERLAY
 from seatrial.plugins.remediation.overlay import overlay
+from seatrial.plugins.remediation.pause import paused
 from seatrial.plugins.remediation.plan import Heard, Planned, planned, told
 from seatrial.plugins.remediation.risk import Risk
 from seatrial.plugins.waivers import waivers_of
@@ -42,6 +44,7 @@ class Remediation:
         self._items: dict[str, pytest.Item] = {}
         self._first: dict[str, Judgement] = {}
         self._probing = False
+        self._seen: list[pytest.TestReport] = []
         self._final = False
         self.plans: list[Planned] = []
         self.done = Done()
@@ -148,7 +151,13 @@ class Remediation:
             given("seatrial_kubeconfig") or chosen.cloud.kubeconfig, given("seatrial_context") or chosen.cloud.context
         )
         limits = chosen.profile.remedies
-        return Hand(client, limits.settle_disruptive_s, chosen.profile.settle_poll_s, self._say)
+        return Hand(
+            client,
+            limits.settle_disruptive_s,
+            chosen.profile.settle_poll_s,
+            self._say,
+            chosen.cloud.openstack,
+        )
 
     def _path(self, chosen: Target) -> Path:
         return Path(self._config.getoption("seatrial_journal") or (chosen.evidence or Path()) / journals.FILE)
@@ -157,12 +166,23 @@ class Remediation:
         """Judge a claim from fresh facts, and tell nobody."""
         item = self._items[claim]
         self._config.hook.pytest_seatrial_reread(config=self._config, items=[item])
-        self._probing = True
+        manager = self._config.pluginmanager
+        listener = manager.get_plugin("allure_listener")
+        quietly = manager.subset_hook_caller("pytest_runtest_protocol", [listener] if listener else [])
+        self._probing, self._seen = True, []
         try:
-            reports = runtestprotocol(item, nextitem=None, log=False)
+            quietly(item=item, nextitem=None)
         finally:
             self._probing = False
-        return next((found for report in reports if (found := judgement_of(report))), self._first[claim])
+        return next((found for report in self._seen if (found := judgement_of(report))), self._first[claim])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Run a test that is only probed in the place of pytest, which would report it."""
+        if not self._probing:
+            return None
+        self._seen = runtestprotocol(item, nextitem=nextitem, log=False)
+        return True
 
     def _judge_finally(self) -> None:
         """Judge what was held back once more, for the report."""
@@ -228,7 +248,9 @@ class Remediation:
     def _report(self) -> Iterator[str]:
         for claim, changes in self.done.changes.items():
             seconds = self.done.seconds.get(claim)
-            yield f"{claim}: {len(changes)} changes" + (f", mended in {seconds:.1f} s" if seconds is not None else "")
+            yield f"{claim}: {len(changes)} change{'s' if len(changes) > 1 else ''}" + (
+                f", mended in {seconds:.1f} s" if seconds is not None else ""
+            )
             yield from (f"    {command}" for change in changes for command in change.typed)
         for claim, why in self.done.left.items():
             yield f"{claim}: not mended: {why}"
@@ -265,6 +287,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Refuse what cannot be mended before anything is contacted."""
     if not config.getoption("seatrial_remedy") or config.getoption("collectonly"):
         return
+    try:
+        paused(target(config).profile.remedies.pause, datetime.now(UTC))
+    except ValueError as error:
+        raise pytest.UsageError(f"profile {target(config).profile.name}: remedies.pause: {error}") from error
     known: dict[str, Invariant] = {i.id: i for item in items if (i := invariant_of(item))}
     unknown = sorted(only(config) - set(known))
     if unknown:

@@ -181,6 +181,38 @@ def _told_and_left(lines: list[str]) -> None:
     sys.exit(11 if lines else 0)
 
 
+_OF_A_CLOUD = (
+    click.option("--cloud", default="", help="A cloud of seatrial.toml (default: the journal's)."),
+    click.option("--settings", default="", type=click.Path(), help="The seatrial.toml to use."),
+    click.option("--kubeconfig", default="", type=click.Path(), help="The kubeconfig of the cloud."),
+    click.option("--context", default="", help="The kubeconfig's context."),
+    click.option("--profile", default="", help="What is demanded of the cloud."),
+)
+
+
+def _of_a_cloud(command: Any) -> Any:
+    for option in reversed(_OF_A_CLOUD):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("journal", type=click.Path(exists=True, dir_okay=False))
+@click.option("--last", type=click.IntRange(min=1), help="Undo only so many changes, the last ones.")
+@click.option("--judge/--no-judge", default=True, help="Judge again what it was about.")
+@_of_a_cloud
+def undo(journal: str, last: int | None, *, judge: bool, **cloud: str) -> None:
+    """Take back what a mending run has changed, the last change first.
+
+    JOURNAL is the run's journal.jsonl, beside its evidence. Whatever somebody has changed since is left as it is: exit
+    status 12. What only restarts is restarted once more, after what it made effective.
+    """
+    from seatrial.command import mending  # noqa: PLC0415 - other commands write nothing
+
+    name = cloud.pop("cloud")
+    mending.undo(Path(journal), mending.Chosen(name, **cloud), last, judge=judge)
+
+
 @main.group()
 def profile() -> None:
     """Show or check what is demanded of a cloud."""
