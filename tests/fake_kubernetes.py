@@ -44,6 +44,9 @@ class FakeKubernetes:
         """Functions that are called, once each, before a write is done: another client's doing."""
         self.after_write = []
         """Functions that are called after each write, with the verb and the path: what controllers do."""
+        self.around_write = []
+        """Functions that are called with the number of a write and whether it is done: what kills a client in it."""
+        self.writes = 0
         self.commands = []
         self.runs = lambda _pod, _argv: ("", 0)
         server = self
@@ -139,6 +142,28 @@ class _Handler(BaseHTTPRequestHandler):
         self._say(404, {"message": "not found"})
 
     def do_POST(self):
+        self._around(done=False)
+        self._post()
+        self._around(done=True)
+
+    def do_PATCH(self):
+        self._around(done=False)
+        self._patch()
+        self._around(done=True)
+
+    def do_DELETE(self):
+        self._around(done=False)
+        self._delete()
+        self._around(done=True)
+
+    def _around(self, *, done):
+        if "leases" in self.path or "reviews" in self.path:
+            return
+        self.cloud.writes += not done
+        for function in self.cloud.around_write:
+            function(self.cloud.writes, done)
+
+    def _post(self):
         body, path = self._body(), self.path
         self.cloud.asked.append(("POST", path))
         if path.endswith("selfsubjectaccessreviews"):
@@ -164,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             self._kept(path, body)
 
-    def do_PATCH(self):
+    def _patch(self):
         body, path = self._body(), self.path
         self.cloud.asked.append(("PATCH", path))
         while self.cloud.before_write:
@@ -182,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._kept(path, new)
         self._told("PATCH", path)
 
-    def do_DELETE(self):
+    def _delete(self):
         body, path = self._body(), self.path
         self.cloud.asked.append(("DELETE", path))
         with self.cloud.lock:

@@ -83,7 +83,7 @@ def test_members_of_a_whole_galera_cluster_may_restart_one_after_another(after, 
 
 
 def test_a_broker_that_would_not_start_again_is_not_restarted(before, demands):
-    with pytest.raises(Refused, match="RabbitMQ would not start again: .*queue_index_max_journal_entries"):
+    with pytest.raises(Refused, match=r"RabbitMQ would not start again: .*queue_index_max_journal_entries"):
         Guards(before, demands).before(change(takes="statefulset openstack/rabbitmq-rabbitmq"))
 
 
@@ -151,5 +151,5 @@ def test_a_pause_window_is_of_the_week_or_of_the_day(window, moment, inside):
 
 @pytest.mark.parametrize("window", ["soon", "Fri 18:00-07:00", "Xyz 10:00-Mon 07:00"])
 def test_a_pause_window_that_cannot_be_understood_is_refused(window):
-    with pytest.raises(ValueError, match="is not of the form|days are"):
+    with pytest.raises(ValueError, match=r"is not of the form|days are"):
         paused([window], datetime.now(UTC))

@@ -13,6 +13,7 @@ import socket
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -69,7 +70,27 @@ class Outcome(msgspec.Struct, frozen=True, tag_field="what", tag="outcome"):
     why: str = ""
 
 
-Line = Opened | Intended | Outcome
+class Step(msgspec.Struct, frozen=True, tag_field="what", tag="step"):
+    """A step of a procedure: begun, with what it found, or done, with what it left. `way` is forward or back."""
+
+    way: str
+    name: str
+    at: str
+    who: str
+    done: bool
+    told: dict[str, Any] = {}
+
+
+Line = Opened | Intended | Outcome | Step
+
+
+@dataclass
+class StepEntry:
+    """What is known of a step: what it found before it acted, and what it left once it was done."""
+
+    found: dict[str, Any]
+    left: dict[str, Any] = field(default_factory=dict)
+    done: bool = False
 
 
 @dataclass
@@ -96,6 +117,13 @@ class Contents:
 
     opened: Opened
     entries: dict[int, Entry] = field(default_factory=dict)
+    steps: dict[tuple[str, str], StepEntry] = field(default_factory=dict)
+    way: str = ""
+    """The way that was begun last."""
+
+    def step(self, way: str, name: str) -> StepEntry | None:
+        """Return what is known of a step, if it was begun."""
+        return self.steps.get((way, name))
 
     def heed(self, line: Line) -> None:
         """Take in one more line. Raises KeyError for an outcome of nothing."""
@@ -103,6 +131,19 @@ class Contents:
             self.entries[line.number] = Entry(line)
         elif isinstance(line, Outcome):
             self.entries[line.number].became = line.became
+        elif isinstance(line, Step):
+            self._heed_step(line)
+
+    def _heed_step(self, line: Step) -> None:
+        """A way that is begun anew, after the other one was gone, has its steps before it again."""
+        if not line.done:
+            if self.way != line.way:
+                self.steps = {key: known for key, known in self.steps.items() if key[0] != line.way}
+            self.way = line.way
+            self.steps[line.way, line.name] = StepEntry(line.told)
+            return
+        known = self.steps[line.way, line.name]
+        known.done, known.left = True, line.told
 
     @property
     def cut_off(self) -> list[Entry]:
@@ -172,6 +213,14 @@ class Journal:
     def became(self, number: int, outcome: str, why: str = "") -> None:
         """Write what became of a change."""
         self._append(Outcome(number, now(), outcome, why))
+
+    def begin_step(self, way: str, name: str, found: dict[str, Any]) -> None:
+        """Write that a step begins, with all that it found. Returns when it is on the disk."""
+        self._append(Step(way, name, now(), self.who, done=False, told=found))
+
+    def end_step(self, way: str, name: str, left: dict[str, Any]) -> None:
+        """Write that a step is done, with what it left."""
+        self._append(Step(way, name, now(), self.who, done=True, told=left))
 
     def close(self) -> None:
         """Let go of the file."""

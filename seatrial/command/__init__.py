@@ -214,6 +214,60 @@ def undo(journal: str, last: int | None, *, judge: bool, **cloud: str) -> None:
 
 
 @main.group()
+def migrate() -> None:
+    """Change what no single remedy can: procedures of several steps, with a journal."""
+
+
+@migrate.command()
+@click.option("--plan", "what", flag_value="plan", default="plan", help="Show every step and object; change nothing.")
+@click.option("--apply", "what", flag_value="apply", help="Do it.")
+@click.option("--resume", "what", flag_value="resume", help="Go on with what was cut off, in either direction.")
+@click.option("--rollback", "what", flag_value="rollback", help="Put everything back to ReadWriteOnce.")
+@click.option("--journal", default="evidence/migrate-rwx/journal.jsonl", show_default=True, type=click.Path())
+@click.option("--namespace", default="openstack", show_default=True)
+@click.option("--claim", "claims", multiple=True, default=("dnsmasq-dhcp", "dnsmasq-ironic"), show_default=True)
+@click.option("--storage-class", help="To move to (default: ceph-fs-ec; back: the cluster's default one).")
+@click.option("--argocd-binding", default="argocd-application-controller", show_default=True)
+@click.option("--image", help="What the copying Job runs: sh, find, sha256sum, and rsync or cp.")
+@click.option("--copy-by", type=click.Choice(["job", "pv-migrate"]), default="job", show_default=True)
+@click.option("--conductors", type=int, help="How many run afterwards (default: 2; back: 1).")
+@_of_a_cloud
+def rwx(
+    what: str,
+    journal: str,
+    namespace: str,
+    claims: tuple[str, ...],
+    storage_class: str | None,
+    argocd_binding: str,
+    image: str | None,
+    copy_by: str,
+    conductors: int | None,
+    **cloud: str,
+) -> None:
+    """Move the volumes of Ironic's dnsmasq from ReadWriteOnce to ReadWriteMany, or back.
+
+    Nothing is provisioned meanwhile. The files' checksums are compared before a claim is deleted. What is killed is
+    gone on with by --resume. Exit status 12 where it would not be safe.
+    """
+    from seatrial.command import mending, migrating  # noqa: PLC0415 - other commands write nothing
+    from seatrial.plugins.remediation.migration import Wanted  # noqa: PLC0415 - likewise
+
+    back = what == "rollback"
+    given = {"image": image} if image else {}
+    wanted = Wanted(
+        namespace=namespace,
+        claims=claims,
+        storage_class=storage_class or ("" if back else Wanted.storage_class),
+        binding=argocd_binding,
+        tool=copy_by,
+        conductors=conductors if conductors is not None else (1 if back else Wanted.conductors),
+        **given,
+    )
+    name = cloud.pop("cloud")
+    migrating.migrate(mending.Chosen(name, **cloud), wanted, Path(journal), what)
+
+
+@main.group()
 def profile() -> None:
     """Show or check what is demanded of a cloud."""
 
