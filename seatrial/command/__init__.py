@@ -67,6 +67,8 @@ def gate(pytest_arguments: tuple[str, ...]) -> None:
     using the cloud  --allow load (docs/acceptance.md)  --os-cloud NAME
     waivers          --waivers FILE  --no-waivers  --strict-waivers
     patience         --settle TIME
+    mending          --remedy plan|safe|moves-data|disruptive  --remedy-only IDS  --remedy-limit N  --yes
+                     --no-mended  --journal FILE  --values-overlay FILE
     other tools      --import-junit FILE  --import-rally FILE  --import-severity SEVERITY
     what is left     --evidence FOLDER  --verdict FILE  --junit-xml FILE  --alluredir FOLDER
 
