@@ -226,7 +226,7 @@ def test_killed_in_every_write_and_after_it_it_is_gone_on_with(tmp_path, what, f
 
 
 def killed_at(tmp_path, what, first, ended, phases):
-    """Kill a way at each of its writes, before it is done or after, go on with it, and return how many kills it took."""
+    """Kill a way at each of its writes, before it is done or after, go on with it, and return how many kills."""
     total = writes_of(what, tmp_path, first)
     kills = 0
     assert total >= 20
