@@ -14,8 +14,8 @@ import pytest
 from fake_kubernetes import KUBECONFIG, FakeKubernetes
 
 from seatrial.plugins.remediation import journal as journals
-from seatrial.plugins.remediation.migration import BACK, FORWARD, Wanted
 from seatrial.plugins.remediation.volume_copy import LABEL
+from seatrial.plugins.remediation.volumes import BACK, FORWARD, Wanted
 
 NAMES = ("dnsmasq-dhcp", "dnsmasq-ironic")
 FILES = {

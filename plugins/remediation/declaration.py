@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from seatrial.plugins.remediation.change import Change
 
 SUBSYSTEMS = (
-    "ceph", "nodes", "images", "rabbitmq", "mariadb", "memcached", "horizon", "openstack", "openstack_values",
-    "kubernetes", "helm", "ironic", "prometheus",
+    "ceph", "ceph_daemons", "nodes", "images", "rabbitmq", "rabbitmq_traffic", "mariadb", "memcached", "horizon",
+    "openstack", "openstack_values", "kubernetes", "helm", "ironic", "prometheus",
 )  # fmt: skip
 """The files of `mends/` that declare remedies."""
 

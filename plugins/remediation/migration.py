@@ -15,78 +15,25 @@ from seatrial.plugins.remediation import volume_copy
 from seatrial.plugins.remediation.change import Failed, Refused
 from seatrial.plugins.remediation.hand import object_path
 from seatrial.plugins.remediation.objects import pods_missing
-from seatrial.plugins.remediation.risk import OF_EVERY_RUN, Right
+from seatrial.plugins.remediation.volumes import (
+    BACKUP,
+    BLOCK,
+    DEFAULT_CLASS,
+    FORWARD,
+    RIGHTS,
+    SHARED,
+    SINGLE,
+    annotations_of,
+    claim_definition,
+    definition,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from seatrial.plugins.remediation.hand import Hand
-    from seatrial.plugins.remediation.journal import Contents, Journal, StepEntry
-
-FORWARD, BACK = "rwx", "rollback"
-SHARED, SINGLE = "ReadWriteMany", "ReadWriteOnce"
-BACKUP = "seatrial-migration-backup"
-
-RIGHTS = (
-    *OF_EVERY_RUN,
-    *volume_copy.RIGHTS,
-    Right("get", "rbac.authorization.k8s.io", "clusterrolebindings"),
-    Right("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
-    Right("delete", "rbac.authorization.k8s.io", "clusterrolebindings"),
-    Right("create", "", "configmaps"),
-    Right("patch", "", "configmaps"),
-    Right("create", "", "persistentvolumeclaims"),
-    Right("delete", "", "persistentvolumeclaims"),
-    Right("patch", "apps", "statefulsets"),
-)
-
-_BLOCK = (
-    "*rbd.csi.ceph.com",
-    "*ebs.csi.aws.com",
-    "cinder.csi.openstack.org",
-    "kubernetes.io/rbd",
-    "*lvm*",
-    "*local-path*",
-)
-"""Provisioners whose file systems only one node can mount."""
-_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-_BOUND = (
-    "pv.kubernetes.io/",
-    "volume.beta.kubernetes.io/",
-    "volume.kubernetes.io/",
-    "kubectl.kubernetes.io/last-applied",
-)
-"""Annotations that belong to a claim's binding, not to its definition."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is migrated, and to what. `storage_class` is empty on the way back for the cluster's default one."""
-
-    namespace: str = "openstack"
-    claims: tuple[str, ...] = ("dnsmasq-dhcp", "dnsmasq-ironic")
-    storage_class: str = "ceph-fs-ec"
-    temporary_size: str = "16Mi"
-    binding: str = "argocd-application-controller"
-    """ArgoCD's ClusterRoleBinding, by which it would set everything back; it need not be there."""
-    image: str = "docker.io/instrumentisto/rsync-ssh:alpine"
-    tool: str = "job"
-    conductors: int = 2
-    dnsmasqs: int = 1
-
-    @property
-    def workloads(self) -> dict[str, int]:
-        """What must not run meanwhile, and how many of each run afterwards; the conductors first."""
-        return {"ironic-conductor": self.conductors, "ironic-dnsmasq": self.dnsmasqs}
-
-
-def wanted_by(contents: Contents, direction: str) -> Wanted | None:
-    """Return what a way is about, as it was asked for when it was begun; None where it was not."""
-    for (way, _), known in contents.steps.items():
-        said = known.found.get("wanted")
-        if said and way == direction:
-            return Wanted(**{**said, "claims": tuple(said["claims"])})
-    return None
+    from seatrial.plugins.remediation.journal import Journal, StepEntry
+    from seatrial.plugins.remediation.volumes import Wanted
 
 
 @dataclass(frozen=True)
@@ -227,20 +174,20 @@ class Migration:
         classes = {c["metadata"]["name"]: c for c in (self._hand.get(object_path("storageclasses")) or {})["items"]}
         name = self._wanted.storage_class
         if not self._forward and not name:
-            default = [n for n, c in classes.items() if _annotations(c).get(_DEFAULT_CLASS) == "true"]
+            default = [n for n, c in classes.items() if annotations_of(c).get(DEFAULT_CLASS) == "true"]
             if not default:
                 raise Refused("the cluster has no default storage class: name one with --storage-class")
-            return default[0]
+            return str(default[0])
         if name not in classes:
             raise Refused(f"there is no storage class {name}: it has {', '.join(sorted(classes)) or 'none'}")
         provisioner = str(classes[name].get("provisioner"))
-        if self._forward and any(fnmatchcase(provisioner, pattern) for pattern in _BLOCK):
+        if self._forward and any(fnmatchcase(provisioner, pattern) for pattern in BLOCK):
             raise Refused(f"storage class {name} is of {provisioner}, which cannot be written on several nodes")
         return name
 
     def _look_at_binding(self) -> dict[str, Any]:
         live = self._hand.get(object_path("clusterrolebindings", "", self._wanted.binding))
-        return {"binding": _definition(live, ("roleRef", "subjects")) if live else None}
+        return {"binding": definition(live, ("roleRef", "subjects")) if live else None}
 
     def _delete_binding(self, _found: dict[str, Any]) -> dict[str, Any]:
         self._hand.delete(object_path("clusterrolebindings", "", self._wanted.binding))
@@ -294,7 +241,7 @@ class Migration:
             live = self._claim(name)
             if live is None:
                 raise Refused(f"there is no persistentvolumeclaim {self._wanted.namespace}/{name}")
-            claims[name] = {"uid": live["metadata"]["uid"], "definition": _claim_definition(live)}
+            claims[name] = {"uid": live["metadata"]["uid"], "definition": claim_definition(live)}
         return {"claims": claims}
 
     def _back_up(self, found: dict[str, Any]) -> dict[str, Any]:
@@ -402,23 +349,3 @@ class Migration:
             "metadata": {**metadata, "namespace": self._wanted.namespace},
             "spec": spec,
         }
-
-
-def _annotations(item: dict[str, Any]) -> dict[str, str]:
-    return item["metadata"].get("annotations") or {}
-
-
-def _definition(live: dict[str, Any], parts: tuple[str, ...]) -> dict[str, Any]:
-    """Return an object as it would be created, without what the server adds."""
-    metadata = live["metadata"]
-    kept = {key: metadata[key] for key in ("name", "labels", "annotations") if metadata.get(key)}
-    api = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding"}
-    return {**api, "metadata": kept, **{part: live[part] for part in parts if part in live}}
-
-
-def _claim_definition(live: dict[str, Any]) -> dict[str, Any]:
-    metadata, spec = live["metadata"], live["spec"]
-    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if not k.startswith(_BOUND)}
-    kept = {"name": metadata["name"], "labels": metadata.get("labels") or {}, "annotations": annotations}
-    wanted = ("accessModes", "resources", "storageClassName", "volumeMode")
-    return {"metadata": kept, "spec": {part: spec[part] for part in wanted if part in spec}}

@@ -252,18 +252,17 @@ def rwx(
     gone on with by --resume. Exit status 12 where it would not be safe.
     """
     from seatrial.command import mending, migrating  # noqa: PLC0415 - other commands write nothing
-    from seatrial.plugins.remediation.migration import Wanted  # noqa: PLC0415 - likewise
+    from seatrial.plugins.remediation.volumes import Wanted  # noqa: PLC0415 - likewise
 
     back = what == "rollback"
-    given = {"image": image} if image else {}
     wanted = Wanted(
         namespace=namespace,
         claims=claims,
         storage_class=storage_class or ("" if back else Wanted.storage_class),
         binding=argocd_binding,
+        image=image or Wanted.image,
         tool=copy_by,
         conductors=conductors if conductors is not None else (1 if back else Wanted.conductors),
-        **given,
     )
     name = cloud.pop("cloud")
     migrating.migrate(mending.Chosen(name, **cloud), wanted, Path(journal), what)

@@ -12,13 +12,14 @@ from seatrial.plugins.gate import Exit
 from seatrial.plugins.remediation import journal as journals
 from seatrial.plugins.remediation.change import Failed, Refused
 from seatrial.plugins.remediation.lease import Lease
-from seatrial.plugins.remediation.migration import BACK, FORWARD, Migration, wanted_by
+from seatrial.plugins.remediation.migration import Migration
+from seatrial.plugins.remediation.volumes import BACK, FORWARD, wanted_by
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from seatrial.command.mending import Chosen
-    from seatrial.plugins.remediation.migration import Wanted
+    from seatrial.plugins.remediation.volumes import Wanted
 
 
 def migrate(chosen: Chosen, wanted: Wanted, path: Path, what: str) -> None:

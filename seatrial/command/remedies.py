@@ -6,8 +6,8 @@ import sys
 from collections import defaultdict
 
 from seatrial.plugins.remediation.declaration import load
-from seatrial.plugins.remediation.migration import RIGHTS as OF_THE_MIGRATION
 from seatrial.plugins.remediation.risk import OF_EVERY_RUN, Right, Risk
+from seatrial.plugins.remediation.volumes import RIGHTS as OF_THE_MIGRATION
 
 _OPENING = """\
 # The remedies

@@ -1,4 +1,4 @@
-"""What mends Ceph: settings and flags by its own commands, daemons by their pods."""
+"""What mends Ceph's pools, settings and flags, by its own commands."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from seatrial.fixtures.ceph import OSD_MAP
 from seatrial.plugins.remediation.commands import InPod
 from seatrial.plugins.remediation.declaration import remedy
 from seatrial.plugins.remediation.manual import ByHand
-from seatrial.plugins.remediation.objects import Restart
-from seatrial.plugins.remediation.places import deleted, exactly, short, speaker_of, uncordoned, workload_of
-from seatrial.plugins.remediation.risk import DELETE_PODS, EXEC, PATCH_DEPLOYMENTS, PATCH_NODES, Risk
+from seatrial.plugins.remediation.places import exactly, speaker_of
+from seatrial.plugins.remediation.risk import EXEC, Risk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from seatrial.fixtures.ceph import Ceph
     from seatrial.fixtures.ceph_hosts import MonHosts
     from seatrial.fixtures.cluster import Cluster
-    from seatrial.fixtures.csi import Csi
-    from seatrial.fixtures.objects import Node, Pod
     from seatrial.fixtures.source import Source
     from seatrial.fixtures.thresholds import Profile
     from seatrial.plugins.remediation.change import Change
@@ -29,14 +26,16 @@ _SURE = "--yes-i-really-mean-it"
 _ASIDE = "/var/lib/rook/removed-by-seatrial"
 _WHOLE_CLUSTER = "the cluster"
 _ONE = 1
-_CEPHCLUSTER = "kubectl -n rook-ceph patch cephcluster rook-ceph --type=merge -p"
+CEPHCLUSTER = "kubectl -n rook-ceph patch cephcluster rook-ceph --type=merge -p"
 
 
-def _ceph(*words: object) -> tuple[str, ...]:
+def ceph_command(*words: object) -> tuple[str, ...]:
+    """Return a command of ceph."""
     return ("ceph", *map(str, words))
 
 
-def _toolbox(source: Source, cluster: Cluster) -> Where:
+def toolbox(source: Source, cluster: Cluster) -> Where:
+    """Return the place of the toolbox that answered. Raises `Unavailable` where none did."""
     return speaker_of(source, cluster, OSD_MAP)
 
 
@@ -52,13 +51,13 @@ def give_every_pool_a_second_copy(source: Source, cluster: Cluster, ceph: Ceph, 
             offender=str(pool),
             before=f"size {pool.size}",
             after=f"size {wanted}",
-            where=_toolbox(source, cluster),
-            run=(_ceph("osd", "pool", "set", name, "size", wanted),),
+            where=toolbox(source, cluster),
+            run=(ceph_command("osd", "pool", "set", name, "size", wanted),),
             back=(
-                _ceph("osd", "pool", "set", name, "size", pool.size, *sure),
-                _ceph("osd", "pool", "set", name, "min_size", pool.min_size),
+                ceph_command("osd", "pool", "set", name, "size", pool.size, *sure),
+                ceph_command("osd", "pool", "set", name, "min_size", pool.min_size),
             ),
-            look=_ceph("osd", "pool", "get", name, "size", "-f", "json"),
+            look=ceph_command("osd", "pool", "get", name, "size", "-f", "json"),
             expects=f'"size":{pool.size}',
             becomes=f'"size":{wanted}',
             recovers=True,
@@ -78,114 +77,13 @@ def let_every_pool_stop_in_time(source: Source, cluster: Cluster, ceph: Ceph, pr
             offender=str(pool),
             before=f"min_size {pool.pool.min_size}",
             after=f"min_size {wanted}",
-            where=_toolbox(source, cluster),
-            run=(_ceph("osd", "pool", "set", pool.name, "min_size", wanted),),
-            back=(_ceph("osd", "pool", "set", pool.name, "min_size", pool.pool.min_size),),
-            look=_ceph("osd", "pool", "get", pool.name, "min_size", "-f", "json"),
+            where=toolbox(source, cluster),
+            run=(ceph_command("osd", "pool", "set", pool.name, "min_size", wanted),),
+            back=(ceph_command("osd", "pool", "set", pool.name, "min_size", pool.pool.min_size),),
+            look=ceph_command("osd", "pool", "get", pool.name, "min_size", "-f", "json"),
             expects=f'"min_size":{pool.pool.min_size}',
             becomes=f'"min_size":{wanted}',
         )
-
-
-@remedy("CEPH-03", Risk.SAFE, PATCH_NODES, DELETE_PODS)
-def let_every_mon_come_back(cluster: Cluster, ceph: Ceph) -> Iterator[Change]:
-    """Uncordons the node of a mon that has no vote; one that runs and has none all the same starts anew."""
-    for mon in ceph.quorum.absent:
-        pod = _daemon(cluster, mon.name)
-        if pod is None:
-            continue
-        node = _home(cluster, pod)
-        if node is not None and node.spec.unschedulable:
-            yield uncordoned(node, str(mon))
-        if pod.node:
-            yield deleted(cluster, pod, str(mon), rung=1)
-
-
-@remedy("CEPH-04", Risk.MANUAL)
-def part_the_mons(mon_hosts: MonHosts) -> Iterator[Change]:
-    """Rook's operator makes the mon anew on another node; one at a time, with a look at the quorum in between."""
-    for host in mon_hosts.shared:
-        yield ByHand(
-            offender=str(host),
-            run=(
-                f'{_CEPHCLUSTER} \'{{"spec":{{"mon":{{"allowMultiplePerNode":false}}}}}}\'',
-                f"kubectl -n rook-ceph scale deployment rook-ceph-mon-{host.mons[-1]} --replicas=0",
-                "kubectl -n rook-ceph exec deploy/rook-ceph-tools -- ceph quorum_status -f json-pretty",
-            ),
-            back=(f"kubectl -n rook-ceph scale deployment rook-ceph-mon-{host.mons[-1]} --replicas=1",),
-        )
-
-
-@remedy("CEPH-05", Risk.DISRUPTIVE, EXEC, DELETE_PODS)
-def have_stuck_groups_peer(source: Source, cluster: Cluster, ceph: Ceph, profile: Profile) -> Iterator[Change]:
-    """Has the groups peer anew; if that does not help, calls their primary down, and then restarts its pod."""
-    stuck = ceph.stuck_groups.longer(profile.ceph.stuck_grace_s, ceph.now)
-    by_primary: dict[int, list[str]] = {}
-    lines: dict[int, str] = {}
-    for group in stuck:
-        if group.acting:
-            by_primary.setdefault(group.acting[0], []).append(group.id)
-            lines.setdefault(group.acting[0], str(group))
-    for primary, groups in by_primary.items():
-        place, told = _toolbox(source, cluster), lines[primary]
-        yield InPod(
-            offender=told,
-            before=f"{len(groups)} groups of osd.{primary} are stuck",
-            after="they peer anew",
-            where=place,
-            run=tuple(_ceph("pg", "repeer", group) for group in groups),
-            risk="safe",
-            recovers=False,
-        )
-        yield InPod(
-            offender=told,
-            before=f"osd.{primary} is up",
-            after="called down, until it reports itself",
-            where=place,
-            run=(_ceph("osd", "down", primary),),
-            risk="moves-data",
-            rung=1,
-        )
-        pod = _daemon(cluster, f"osd.{primary}")
-        if pod is not None:
-            yield deleted(cluster, pod, told, population=len(ceph.osds), rung=2)
-
-
-@remedy("CEPH-06", Risk.DISRUPTIVE, DELETE_PODS)
-def restart_slow_daemons(cluster: Cluster, ceph: Ceph) -> Iterator[Change]:
-    """Restarts the pods of the daemons that report slow operations: their groups peer anew."""
-    for daemon in ceph.health.slow_daemons:
-        pod = _daemon(cluster, daemon.name)
-        if pod is not None:
-            population = len(ceph.osds) if daemon.name.startswith("osd.") else 0
-            yield deleted(cluster, pod, str(daemon), population=population)
-
-
-@remedy("CEPH-07", Risk.MOVES_DATA, EXEC, PATCH_NODES, DELETE_PODS)
-def bring_every_osd_back(source: Source, cluster: Cluster, ceph: Ceph) -> Iterator[Change]:
-    """Takes an OSD in that is out, which moves data to it; of one that is down, uncordons the node or restarts it."""
-    for osd in ceph.osds:
-        if osd.serves:
-            continue
-        pod = _daemon(cluster, f"osd.{osd.id}")
-        node = _home(cluster, pod) if pod else None
-        if not osd.up and node is not None and node.spec.unschedulable:
-            yield uncordoned(node, str(osd))
-        if not osd.up and pod is not None and pod.node:
-            yield deleted(cluster, pod, str(osd), population=len(ceph.osds), rung=1)
-        if osd.up and not osd.in_:
-            yield InPod(
-                offender=str(osd),
-                before="out",
-                after="in",
-                where=_toolbox(source, cluster),
-                run=(_ceph("osd", "in", osd.id),),
-                back=(_ceph("osd", "out", osd.id),),
-                look=_ceph("osd", "info", osd.id, "-f", "json"),
-                expects='"in":0',
-                becomes='"in":1',
-                recovers=True,
-            )
 
 
 @remedy("CEPH-08", Risk.SAFE, EXEC)
@@ -196,9 +94,9 @@ def archive_crashes(source: Source, cluster: Cluster, ceph: Ceph) -> Iterator[Ch
             offender=str(crash),
             before="new",
             after="archived",
-            where=_toolbox(source, cluster),
-            keep=_ceph("crash", "info", crash.id),
-            run=(_ceph("crash", "archive", crash.id),),
+            where=toolbox(source, cluster),
+            keep=ceph_command("crash", "info", crash.id),
+            run=(ceph_command("crash", "archive", crash.id),),
         )
 
 
@@ -214,10 +112,10 @@ def warn_at_the_agreed_share(
             offender=str(odd[0]),
             before=str(odd[0].value),
             after=str(wanted),
-            where=_toolbox(source, cluster),
-            run=(_ceph("config", "set", "mon", "mon_data_avail_warn", wanted),),
-            back=(_ceph("config", "set", "mon", "mon_data_avail_warn", odd[0].value),),
-            look=_ceph("config", "get", "mon", "mon_data_avail_warn"),
+            where=toolbox(source, cluster),
+            run=(ceph_command("config", "set", "mon", "mon_data_avail_warn", wanted),),
+            back=(ceph_command("config", "set", "mon", "mon_data_avail_warn", odd[0].value),),
+            look=ceph_command("config", "get", "mon", "mon_data_avail_warn"),
             expects=str(odd[0].value),
             becomes=str(wanted),
         )
@@ -267,28 +165,6 @@ def set_stale_folders_aside(cluster: Cluster, mon_hosts: MonHosts) -> Iterator[C
         )
 
 
-@remedy("CEPH-12", Risk.DISRUPTIVE, DELETE_PODS, PATCH_DEPLOYMENTS)
-def free_locked_volumes(cluster: Cluster, csi: Csi, profile: Profile) -> Iterator[Change]:
-    """Restarts the CSI plugin of the node, then the provisioner: meanwhile no volume is attached there."""
-    waiting = csi.waiting_longer(profile.ceph.csi_grace_s)
-    plugins = {pod.node: pod for pod in cluster.pods_labelled(app="csi-rbdplugin")}
-    for stuck in waiting:
-        if stuck.node in plugins:
-            yield deleted(cluster, plugins[stuck.node], str(stuck), population=len(plugins))
-    provisioner = cluster.workload("Deployment", app="csi-rbdplugin-provisioner")
-    if waiting and provisioner is not None:
-        yield Restart(
-            offender=str(waiting[0]),
-            before="its operations are locked",
-            after="started anew",
-            resource="deployments",
-            namespace=provisioner.namespace,
-            name=provisioner.name,
-            takes=short(provisioner),
-            rung=1,
-        )
-
-
 @remedy("CEPH-15", Risk.MANUAL)
 def part_copies_by_host(ceph: Ceph, profile: Profile) -> Iterator[Change]:
     """Gives the pool a rule that keeps copies on distinct hosts. All its objects may move: choose the hour."""
@@ -319,9 +195,9 @@ def unset_forgotten_flags(source: Source, cluster: Cluster, ceph: Ceph, profile:
             offender=str(flag),
             before=f"set on {flag.whom}",
             after="unset",
-            where=_toolbox(source, cluster),
-            run=(_ceph("osd", "unset-group", name, whom) if on_part else _ceph("osd", "unset", name),),
-            back=(_ceph("osd", "set-group", name, whom) if on_part else _ceph("osd", "set", name),),
+            where=toolbox(source, cluster),
+            run=(ceph_command("osd", "unset-group", name, whom) if on_part else ceph_command("osd", "unset", name),),
+            back=(ceph_command("osd", "set-group", name, whom) if on_part else ceph_command("osd", "set", name),),
             recovers=True,
         )
 
@@ -341,7 +217,7 @@ def finish_the_upgrade(ceph: Ceph) -> Iterator[Change]:
 
 
 @remedy("CEPH-18 CEPH-20", Risk.MANUAL)
-def make_room_in_ceph(ceph: Ceph) -> Iterator[Change]:
+def make_room_inceph_command(ceph: Ceph) -> Iterator[Change]:
     """Shows what fills the OSDs: what is not needed is deleted, or OSDs are added, by whoever knows the data."""
     near = [str(one) for one in ceph.fullness if one.states]
     near += [str(ceph.largest_host)] if not ceph.largest_host.survivable else []
@@ -359,10 +235,10 @@ def tag_every_pool(source: Source, cluster: Cluster, ceph: Ceph) -> Iterator[Cha
             offender=str(pool),
             before="no application",
             after=application,
-            where=_toolbox(source, cluster),
-            run=(_ceph("osd", "pool", "application", "enable", pool.pool, application),),
-            back=(_ceph("osd", "pool", "application", "disable", pool.pool, application, _SURE),),
-            look=_ceph("osd", "pool", "application", "get", pool.pool, "-f", "json"),
+            where=toolbox(source, cluster),
+            run=(ceph_command("osd", "pool", "application", "enable", pool.pool, application),),
+            back=(ceph_command("osd", "pool", "application", "disable", pool.pool, application, _SURE),),
+            look=ceph_command("osd", "pool", "application", "get", pool.pool, "-f", "json"),
             expects="{}",
             becomes=f'"{application}"',
         )
@@ -375,23 +251,4 @@ def change_the_number_of_mons(ceph: Ceph, profile: Profile) -> Iterator[Change]:
         wanted = max(profile.ceph.mons, len(ceph.quorum.mons) | 1)
         patch = f'{{"spec":{{"mon":{{"count":{wanted}}}}}}}'
         back = f'{{"spec":{{"mon":{{"count":{len(ceph.quorum.mons)}}}}}}}'
-        yield ByHand(offender=str(ceph.quorum), run=(f"{_CEPHCLUSTER} '{patch}'",), back=(f"{_CEPHCLUSTER} '{back}'",))
-
-
-def _daemon(cluster: Cluster, name: str) -> Pod | None:
-    """Return the pod of a daemon such as `osd.3` or `mon.a`."""
-    kind, _, id_ = name.partition(".")
-    for pod in cluster.pods_labelled(app=f"rook-ceph-{kind}"):
-        if id_ in {pod.labels.get("ceph_daemon_id"), pod.labels.get(f"ceph-{kind}-id"), pod.labels.get(kind)}:
-            return pod
-    return None
-
-
-def _home(cluster: Cluster, pod: Pod) -> Node | None:
-    """Return the node that a pod runs on, or waits for."""
-    workload = workload_of(cluster, pod)
-    selector = pod.spec.node_selector or (workload.spec.template.spec.node_selector if workload else {})
-    wanted = pod.node or selector.get("kubernetes.io/hostname", "")
-    return next(
-        (node for node in cluster.nodes if wanted in {node.name, node.labels.get("kubernetes.io/hostname")}), None
-    )
+        yield ByHand(offender=str(ceph.quorum), run=(f"{CEPHCLUSTER} '{patch}'",), back=(f"{CEPHCLUSTER} '{back}'",))

@@ -1,4 +1,4 @@
-"""What mends RabbitMQ: settings now by rabbitmqctl, for good in its ConfigMap, and what only a restart changes."""
+"""What mends RabbitMQ's settings: now by rabbitmqctl, for good in its ConfigMap, and what only a restart changes."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ def use_the_agreed_share_of_memory(
             offender=str(mark),
             before=str(mark.value),
             after=str(agreed),
-            where=_place(cluster, mark.broker),
-            run=(_ctl("set_vm_memory_high_watermark", agreed),),
-            back=(_ctl("set_vm_memory_high_watermark", mark.value),) if isinstance(mark.value, float) else (),
+            where=place_of(cluster, mark.broker),
+            run=(ctl("set_vm_memory_high_watermark", agreed),),
+            back=(ctl("set_vm_memory_high_watermark", mark.value),) if isinstance(mark.value, float) else (),
             look=_eval("vm_memory_monitor:get_vm_memory_high_watermark()"),
             expects=str(mark.value) if isinstance(mark.value, float) else "",
             becomes=str(agreed),
@@ -94,9 +94,9 @@ def want_the_agreed_disk_free(
             offender=str(limit),
             before=f"{limit.limit} bytes",
             after=f"{agreed} bytes",
-            where=_place(cluster, limit.broker),
-            run=(_ctl("set_disk_free_limit", size),),
-            back=(_ctl("set_disk_free_limit", limit.limit),),
+            where=place_of(cluster, limit.broker),
+            run=(ctl("set_disk_free_limit", size),),
+            back=(ctl("set_disk_free_limit", limit.limit),),
             look=_eval("rabbit_disk_monitor:get_disk_free_limit()"),
             expects=str(limit.limit),
             becomes=str(agreed),
@@ -128,9 +128,9 @@ def log_from_the_agreed_level_on(
             offender=str(level),
             before=str(level.value),
             after=agreed,
-            where=_place(cluster, broker),
-            run=(_ctl("set_log_level", agreed),),
-            back=(_ctl("set_log_level", level.value),),
+            where=place_of(cluster, broker),
+            run=(ctl("set_log_level", agreed),),
+            back=(ctl("set_log_level", level.value),),
         )
     names = ("log.console.level", "log.default.level")
     if any(_setting(pair, names[0]) != agreed for pair in rabbitmq.settings if pair.sysctl):
@@ -193,138 +193,6 @@ def restart_what_owes_it(source: Source, cluster: Cluster, rabbitmq: RabbitMQ, p
     owed = [*map(str, rabbitmq.restarts_owed), *map(str, lost)]
     if owed:
         yield from _restart(cluster, rabbitmq, owed[0])
-
-
-@remedy("RMQ-11", Risk.SAFE, EXEC)
-def give_the_administrator_its_rights(cluster: Cluster, rabbitmq: RabbitMQ) -> Iterator[Change]:
-    """Lets the administrator do everything on vhost `/`. Undo gives it what it had."""
-    for grant in rabbitmq.administrators:
-        if grant.full:
-            continue
-        back = (
-            _ctl("set_permissions", "-p", "/", grant.user, *grant.permissions)
-            if grant.permissions
-            else _ctl("clear_permissions", "-p", "/", grant.user)
-        )
-        yield InPod(
-            offender=str(grant),
-            before=" ".join(grant.permissions) or "no permission",
-            after=".* .* .*",
-            where=_place(cluster, rabbitmq.brokers[0].pod),
-            run=(_ctl("set_permissions", "-p", "/", grant.user, ".*", ".*", ".*"),),
-            back=(back,),
-        )
-
-
-@remedy("RMQ-12", Risk.MANUAL)
-def declare_queues_anew(rabbitmq: RabbitMQ, profile: Profile) -> Iterator[Change]:
-    """Deletes the queues while nobody uses their vhost; the services declare them anew. Calls in flight are lost."""
-    for queue in rabbitmq.openstack_queues:
-        if queue.kind not in profile.rabbitmq.queue_kinds:
-            service = queue.vhost.strip("/")
-            pod = rabbitmq.brokers[0].pod
-            namespace, _, name = pod.partition("/")
-            yield ByHand(
-                offender=str(queue),
-                run=(
-                    f"kubectl -n {namespace} scale deployment -l application={service} --replicas=0",
-                    f"kubectl -n {namespace} exec {name} -- rabbitmqctl delete_queue -p {queue.vhost} {queue.name}",
-                    f"kubectl -n {namespace} scale deployment -l application={service} --replicas=N",
-                ),
-            )
-
-
-@remedy("RMQ-13", Risk.MANUAL)
-def give_every_client_a_heartbeat(rabbitmq: RabbitMQ) -> Iterator[Change]:
-    """Sets oslo.messaging's heartbeat in the service's configuration, which restarts the service."""
-    services = {client.vhost.strip("/"): str(client) for client in rabbitmq.clients if not client.heartbeat}
-    for service, line in services.items():
-        option = f"conf.{service}.oslo_messaging_rabbit.heartbeat_timeout_threshold"
-        yield ByHand(
-            offender=line,
-            run=(f"helm upgrade {service} CHART -n openstack --reuse-values --set {option}=60",),
-        )
-
-
-@remedy("RMQ-14", Risk.SAFE, EXEC)
-def close_stale_connections(cluster: Cluster, rabbitmq: RabbitMQ, profile: Profile) -> Iterator[Change]:
-    """Closes the connection: a client that lives connects anew. There is nothing to undo."""
-    for client in rabbitmq.clients:
-        if client.stale(profile.rabbitmq.idle_heartbeats):
-            script = (
-                "rabbitmqctl --quiet list_connections pid peer_host peer_port | "
-                f"awk -v host={client.address} -v port={client.port} "
-                "'index($0, host) && $NF == port {print $1}' | "
-                "xargs -r -n 1 -I PID rabbitmqctl close_connection PID stale"
-            )
-            yield InPod(
-                offender=str(client),
-                before=client.state,
-                after="closed",
-                where=_place(cluster, rabbitmq.brokers[0].pod),
-                run=(("sh", "-c", script),),
-            )
-
-
-@remedy("RMQ-15", Risk.SAFE, EXEC)
-def delete_orphaned_queues(cluster: Cluster, rabbitmq: RabbitMQ, profile: Profile) -> Iterator[Change]:
-    """Deletes queues that are empty and that nobody uses: whoever needs one declares it anew.
-
-    What holds messages is left to an operator.
-    """
-    place = _place(cluster, rabbitmq.brokers[0].pod)
-    leaderless = set(map(str, rabbitmq.leaderless_queues))
-    for queue in rabbitmq.queues:
-        if str(queue) not in leaderless and not queue.orphaned(profile.rabbitmq.orphan_grace_s):
-            continue
-        if queue.ready or queue.unacknowledged:
-            yield ByHand(
-                offender=str(queue),
-                risk="manual",
-                run=(
-                    place.typed(_ctl("list_queues", "-p", queue.vhost, "name", "messages", "consumers")),
-                    place.typed(_ctl("purge_queue", "-p", queue.vhost, queue.name)),
-                    place.typed(_ctl("delete_queue", "-p", queue.vhost, queue.name, "--if-unused", "--if-empty")),
-                ),
-            )
-        else:
-            yield InPod(
-                offender=str(queue),
-                before="empty, without consumers",
-                after="deleted",
-                where=place,
-                run=(_ctl("delete_queue", "-p", queue.vhost, queue.name, "--if-unused", "--if-empty"),),
-            )
-
-
-@remedy("RMQ-16", Risk.MANUAL)
-def join_the_brokers(rabbitmq: RabbitMQ) -> Iterator[Change]:
-    """Restarts the smaller side, so that it joins the larger one; what it holds alone is lost."""
-    for trouble in rabbitmq.divisions:
-        namespace, _, pod = trouble.who.rpartition(" ")[2].partition("/")
-        yield ByHand(
-            offender=str(trouble),
-            run=(
-                f"kubectl -n {namespace} exec {pod} -- rabbitmqctl cluster_status",
-                f"kubectl -n {namespace} delete pod POD-OF-THE-SMALLER-SIDE",
-            ),
-        )
-
-
-@remedy("RMQ-18", Risk.MANUAL)
-def keep_the_data_on_local_storage(rabbitmq: RabbitMQ, profile: Profile) -> Iterator[Change]:
-    """Moves broker after broker to a local volume, which starts empty and is filled by the rest of the cluster."""
-    for volume in rabbitmq.data_volumes:
-        if volume.on(profile.rabbitmq.shared_storage_classes):
-            namespace, _, claim = volume.claim.partition("/")
-            yield ByHand(
-                offender=str(volume),
-                run=(
-                    f"kubectl -n {namespace} delete statefulset rabbitmq-rabbitmq --cascade=orphan",
-                    "helm upgrade rabbitmq CHART -n openstack --reuse-values --set volume.class_name=LOCAL-CLASS",
-                    f"kubectl -n {namespace} delete pvc {claim} --wait=false && kubectl -n {namespace} delete pod POD",
-                ),
-            )
 
 
 def _configured(
@@ -398,16 +266,18 @@ def _restart(cluster: Cluster, rabbitmq: RabbitMQ, offender: str) -> Iterator[Re
         )
 
 
-def _place(cluster: Cluster, broker: str) -> Where:
+def place_of(cluster: Cluster, broker: str) -> Where:
+    """Return the place of a broker, by its pod as namespace/name."""
     return exactly(pod_of(cluster, broker), BROKERS.container or "rabbitmq")
 
 
-def _ctl(*words: object) -> tuple[str, ...]:
+def ctl(*words: object) -> tuple[str, ...]:
+    """Return a command of rabbitmqctl."""
     return ("rabbitmqctl", "--quiet", *map(str, words))
 
 
 def _eval(expression: str) -> tuple[str, ...]:
-    return _ctl("eval", f"{expression}.")
+    return ctl("eval", f"{expression}.")
 
 
 def _setting(pair: Configured, name: str) -> str:
