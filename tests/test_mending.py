@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -238,6 +239,48 @@ def test_a_disruptive_change_replaces_that_pod_and_no_other(lab, kubernetes):
     run = lab.judge("--remedy=disruptive", "--yes")
     assert (run.status, run.outcome("TST-02")) == (0, "mended"), run.text
     assert kubernetes.written() == [("DELETE", "/api/v1/namespaces/n/pods/p")]
+
+
+def answered(lab, word):
+    """Mend with a terminal, at which somebody answers."""
+    terminal, other = pty.openpty()
+    command = [sys.executable, "-m", "pytest", "-p", "seatrial", "-p", "no:cacheprovider", "--remedy=disruptive"]
+    with subprocess.Popen(
+        [*command, *lab.options()], cwd=lab.trial.folder, stdin=other, stdout=subprocess.PIPE, text=True
+    ) as process:
+        os.write(terminal, f"{word}\n".encode())
+        said, _ = process.communicate(timeout=60)
+    os.close(terminal)
+    os.close(other)
+    return process.returncode, said
+
+
+def test_a_disruptive_change_is_asked_for(lab, kubernetes):
+    kubernetes.pod("p", bad="yes")
+    kubernetes.pod("q")
+    status, said = answered(lab, "no")
+    assert status == 1
+    assert "TST-02: Replaces the pod." in said
+    assert "disruptive: do it? [y/N]" in said
+    assert "stopped: TST-02: not confirmed" in said
+    assert "the gate is closed" in said
+    assert kubernetes.written() == []
+    status, said = answered(lab, "yes")
+    assert kubernetes.written() == [("DELETE", "/api/v1/namespaces/n/pods/p")], said
+
+
+def test_sigterm_ends_a_run_with_its_journal_told_and_the_lease_given_back(lab, kubernetes):
+    kubernetes.pod("p")
+    kubernetes.node("n1", cordoned=True)
+    hold = []
+    kubernetes.before_write.append(lambda: (os.kill(hold[0].pid, signal.SIGTERM), time.sleep(0.5)))
+    command = [sys.executable, "-m", "pytest", "-p", "seatrial", "-p", "no:cacheprovider", "--remedy=safe"]
+    with subprocess.Popen([*command, *lab.options()], cwd=lab.trial.folder, stdout=subprocess.PIPE, text=True) as run:
+        hold.append(run)
+        said, _ = run.communicate(timeout=60)
+    assert run.returncode == 2
+    assert "journal: evidence/" in said
+    assert kubernetes.get("leases", "seatrial", "kube-system")["spec"]["holderIdentity"] == ""
 
 
 def test_the_most_severe_is_mended_first(lab, kubernetes):

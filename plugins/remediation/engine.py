@@ -47,6 +47,8 @@ class Done:
     """How long each claim took from its first change until it was seen to hold."""
     left: dict[str, str] = field(default_factory=dict)
     """Why a violated claim was not mended."""
+    begun: bool = False
+    """Whether anything was begun, even if nobody knows what became of it."""
     refused: str = ""
     stopped: str = ""
 
@@ -172,6 +174,7 @@ class Mending:
             return True
         for command in change.typed:
             self._say(f"{claim}: {command}")
+        self.done.begun = True
         number = self._journal.intend(change)  # type: ignore[arg-type]
         try:
             self._keep(change, number)

@@ -57,12 +57,16 @@ def exactly(pod: Pod, container: str = "") -> Where:
 
 
 def workload_of(cluster: Cluster, pod: Pod) -> Workload | None:
-    """Return the workload that makes a pod, if one does."""
+    """Return the workload that makes a pod, if one does; None where a plan does not know the workloads."""
+    try:
+        workloads = cluster.workloads
+    except Unavailable:
+        return None
     for owner in pod.metadata.owner_references:
         name, kind = owner.name, owner.kind
         if kind == "ReplicaSet":
             name, kind = name.removesuffix(f"-{pod.labels.get('pod-template-hash', '')}"), "Deployment"
-        for workload in cluster.workloads:
+        for workload in workloads:
             if (workload.kind, workload.namespace, workload.name) == (kind, pod.namespace, name):
                 return workload
     return None

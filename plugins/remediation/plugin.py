@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,17 +199,11 @@ class Remediation:
     def _confirm(self, change: Change) -> bool:
         if self._config.getoption("seatrial_yes"):
             return True
-        capture = self._config.pluginmanager.getplugin("capturemanager")
-        if capture is not None:
-            capture.suspend(in_=True)
-        try:
+        with _uncaptured(self._config):
             sys.stdout.write(f"\n{change.claim}: {change.why}\n" + "".join(f"  {line}\n" for line in change.typed))
             sys.stdout.write("disruptive: do it? [y/N] ")
             sys.stdout.flush()
             return sys.stdin.readline().strip().lower() in {"y", "yes"}
-        finally:
-            if capture is not None:
-                capture.resume()
 
     def _write_overlay(self, chosen: Target) -> None:
         changes = self.done.all if self._applies else [change for plan in self.plans for change in plan.changes]
@@ -258,10 +255,28 @@ class Remediation:
             yield f"refused: {self.done.refused}"
         if self.done.stopped:
             yield f"stopped: {self.done.stopped}"
-        if self.done.changes:
+        if self.done.begun:
             yield f"journal: {self.journal}; `seatrial undo {self.journal}` undoes it"
         else:
             yield "nothing was changed"
+
+
+@contextlib.contextmanager
+def _uncaptured(config: pytest.Config) -> Iterator[None]:
+    """Give the terminal back, its input too, while somebody is asked."""
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    if capture is not None:
+        capture.suspend(in_=True)
+    try:
+        yield
+    finally:
+        if capture is not None:
+            capture.resume()
+
+
+def _somebody_answers(config: pytest.Config) -> bool:
+    with _uncaptured(config):
+        return sys.stdin is not None and sys.stdin.isatty()
 
 
 class _journal:  # noqa: N801 - a context manager that is called as a function
@@ -287,6 +302,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Refuse what cannot be mended before anything is contacted."""
     if not config.getoption("seatrial_remedy") or config.getoption("collectonly"):
         return
+    asks = config.getoption("seatrial_remedy") == Risk.DISRUPTIVE.word and not config.getoption("seatrial_yes")
+    if asks and not _somebody_answers(config):
+        raise pytest.UsageError("--remedy=disruptive asks before each change: give --yes where nobody can answer")
     try:
         paused(target(config).profile.remedies.pause, datetime.now(UTC))
     except ValueError as error:
@@ -305,12 +323,12 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if config.getoption("numprocesses", None):
         raise pytest.UsageError("--remedy changes one thing after the other: leave out -n")
-    disruptive = config.getoption("seatrial_remedy") == Risk.DISRUPTIVE.word
-    if disruptive and not config.getoption("seatrial_yes") and not sys.stdin.isatty():
-        raise pytest.UsageError("--remedy=disruptive asks before each change: give --yes where nobody can answer")
     limit = config.getoption("seatrial_remedy_limit")
     if limit is not None and limit < 1:
         raise pytest.UsageError(f"--remedy-limit {limit}: expected a number of changes")
+    if applies(config) and threading.current_thread() is threading.main_thread():
+        # A pipeline's SIGTERM ends a run as Ctrl-C does: its Lease is given back, its journal says how far it came.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     config.pluginmanager.register(Remediation(config), "seatrial-remediation")
 
 
