@@ -256,8 +256,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Sec-WebSocket-Accept", accept.decode())
         self.send_header("Sec-WebSocket-Protocol", "v4.channel.k8s.io")
         self.end_headers()
-        out, status = self.cloud.runs(pod, argv)
-        self._frame(b"\x01" + out.encode())
+        given = self._heard() if query["stdin"] == ["true"] else b""
+        out, status = self.cloud.runs(pod, argv, given) if given else self.cloud.runs(pod, argv)
+        self._frame(b"\x01" + (out.encode() if isinstance(out, str) else out))
         causes = {"details": {"causes": [{"reason": "ExitCode", "message": str(status)}]}}
         ended = {"status": "Success"} if not status else {"status": "Failure", **causes}
         self._frame(b"\x03" + json.dumps(ended).encode())
@@ -266,9 +267,24 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.connection.recv(64)
 
+    def _heard(self):
+        """Return what the client writes to the command in one frame, without its channel."""
+        _, length = self.rfile.read(2)
+        length &= 0x7F
+        if length >= 126:
+            length = int.from_bytes(self.rfile.read(2 if length == 126 else 8), "big")
+        mask = self.rfile.read(4)
+        masked = self.rfile.read(length)
+        plain = bytes(byte ^ mask[at % 4] for at, byte in enumerate(masked))
+        assert plain[:1] == b"\x00", "not on the channel of standard input"
+        return plain[1:]
+
     def _frame(self, payload, opcode=2):
         length = len(payload)
-        size = bytes([length]) if length < 126 else b"\x7e" + struct.pack(">H", length)
+        if length < 126:
+            size = bytes([length])
+        else:
+            size = b"\x7e" + struct.pack(">H", length) if length < 1 << 16 else b"\x7f" + struct.pack(">Q", length)
         self.wfile.write(bytes([0x80 | opcode]) + size + payload)
         self.wfile.flush()
 
