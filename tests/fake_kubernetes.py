@@ -240,11 +240,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _say(self, status, body):
         said = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(said)))
-        self.end_headers()
-        self.wfile.write(said)
+        with contextlib.suppress(OSError):  # whoever asked was killed: what was written is written all the same
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
 
     def _exec(self, path, query):
         pod, argv = path.split("/")[-2], tuple(query["command"])

@@ -36,6 +36,14 @@ def replace_bad_pods(cluster):
     for pod in bad:
         yield deleted(cluster, pod, f"pod {pod.path}: bad", population=len(cluster.pods))
 
+@remedy("TST-04", Risk.SAFE, PATCH_NODES)
+def label_and_cordon(cluster):
+    """Labels the node. Undo takes the label away."""
+    for node in cluster.nodes:
+        if "good" not in node.labels:
+            yield Patch(offender=f"node {node.name}: plain", resource="nodes", name=node.name, afterwards=("TST-01",),
+                        fields=(Field(("metadata", "labels", "good"), None, "yes"),))
+
 @remedy("TST-03", Risk.SAFE, PATCH_NODES)
 def label_in_vain(cluster):
     """Does what does not help."""
@@ -63,6 +71,17 @@ def test_no_pod_is_bad(cluster):
     bad = [f"pod {pod.path}: bad" for pod in cluster.pods if pod.labels.get("bad")]
     assert bad == []
 '''.replace(", {explained}", "")
+
+PLAIN = '''
+@claim(4, "blocker")
+def test_every_node_is_good(cluster):
+    """It is plain.
+
+    Remedy: label it.
+    """
+    plain = [f"node {node.name}: plain" for node in cluster.nodes if "good" not in node.labels]
+    assert plain == []
+'''
 
 VAIN = '''
 @claim(3, "blocker")
@@ -239,6 +258,34 @@ def test_a_disruptive_change_replaces_that_pod_and_no_other(lab, kubernetes):
     run = lab.judge("--remedy=disruptive", "--yes")
     assert (run.status, run.outcome("TST-02")) == (0, "mended"), run.text
     assert kubernetes.written() == [("DELETE", "/api/v1/namespaces/n/pods/p")]
+
+
+def test_a_pod_that_is_made_anew_and_is_no_better_is_not_deleted_again_and_again(lab, kubernetes):
+    kubernetes.pod("p-1", bad="yes")
+    kubernetes.pod("q")
+    numbers = iter(range(2, 9))
+    kubernetes.after_write.append(
+        lambda verb, _path: kubernetes.pod(f"p-{next(numbers)}", bad="yes") if verb == "DELETE" else None
+    )
+    run = lab.judge("--remedy=disruptive", "--yes")
+    assert run.status == 1
+    assert "`kubectl -n n delete pod p-1` did not help: pod n/p-2: bad" in run.text
+    assert kubernetes.written() == [("DELETE", "/api/v1/namespaces/n/pods/p-1")]
+
+
+def test_a_claim_that_a_change_may_violate_is_judged_after_it_and_mended(lab, kubernetes):
+    kubernetes.pod("p")
+    lab.claim(CLAIMS + PLAIN)
+
+    def cordon():
+        kubernetes.get("nodes", "n1")["spec"]["unschedulable"] = True
+        kubernetes.put("nodes", kubernetes.get("nodes", "n1"))
+
+    kubernetes.before_write.append(cordon)
+    run = lab.judge("--remedy=safe")
+    assert run.status == 0, run.text
+    assert (run.outcome("TST-04"), run.outcome("TST-01")) == ("mended", "mended")
+    assert "mending: TST-01: kubectl uncordon n1" in run.text
 
 
 def answered(lab, word):

@@ -42,8 +42,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     `offender` is the line of what it mends, as the claim prints it; a waiver covers it by the part before the colon.
     `before` and `after` are the state in words. `takes` names the pod that is away for the while, as
     `pod NAMESPACE/NAME`, or the workload whose pods are, one after the other. `raw_bytes` is the raw space that Ceph
-    needs for it. `population` counts all objects of the offender's sort, where it matters. A change of a higher `rung`
-    is tried when the lower ones of its offender did not help.
+    needs for it, `afterwards` are claims that it may violate. `population` counts all objects of the offender's sort,
+    where it matters. A change of a higher `rung` is tried when the lower ones of its offender did not help.
     """
 
     offender: str
@@ -57,6 +57,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     raw_bytes: int = 0
     population: int = 0
     rung: int = 0
+    afterwards: tuple[str, ...] = ()
     values: tuple[Value, ...] = ()
 
     @property

@@ -23,8 +23,8 @@ class InPod(Change, frozen=True, kw_only=True, tag="command"):
     """Commands in a pod, and those that undo them.
 
     `look` is a command that only reads; what it prints holds `expects` (blanks left out) while the state is as it was
-    judged, and `becomes` when the change is made. Without `look` nothing is compared, and the commands are such that
-    giving them twice does no harm.
+    judged, and `becomes` when the change is made; after a `=` that is all that it prints. Without `look` nothing is
+    compared, and the commands are such that giving them twice does no harm.
     """
 
     where: Where
@@ -84,11 +84,15 @@ class InPod(Change, frozen=True, kw_only=True, tag="command"):
         if not self.look:
             return False
         said = "".join(hand.done(self.where, self.look).split())
-        if then and then in said:
+        if then and _prints(said, then):
             return True
-        if now and now not in said:
+        if now and not _prints(said, now):
             raise Refused(f"{self.offender.partition(': ')[0]} changed since it was judged: {said[:160]}")
         return False
+
+
+def _prints(said: str, text: str) -> bool:
+    return said == text[1:] if text.startswith("=") else text in said
 
 
 def recovery_left(status: str) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from seatrial.fixtures.question import NotConcerned, Unavailable
-from seatrial.plugins.judgement import HOLDS, STALE, WAIVED, Judgement
+from seatrial.plugins.judgement import HOLDS, STALE, VIOLATED, WAIVED, Judgement
 from seatrial.plugins.offenders import identity
 from seatrial.plugins.remediation.change import Change, Failed, Refused
 from seatrial.plugins.remediation.guards import Guards, missing_rights
+from seatrial.plugins.remediation.objects import Delete
 from seatrial.plugins.remediation.risk import Risk
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class Mending:
         self._held = held
         self._say = say
         self._guards = Guards(source, profile)
+        self._meant: set[str] = set()
+        """What the claim that is being mended asked for at first."""
         self.done = Done()
 
     def mend(self, claims: list[str]) -> None:
@@ -101,9 +104,12 @@ class Mending:
             if missing:
                 lacking = ", ".join(map(str, missing))
                 raise Refused(f"rights are missing (docs/remedies.md lists them): {lacking}")
-            for claim in claims:
+            pending = list(claims)
+            while pending:
+                claim = pending.pop(0)
                 if claim in self._remedies:
                     self._mend(claim)
+                    pending += [other for other in self._broken_by(claim) if other not in pending]
         except Refused as refused:
             self.done.refused = str(refused)
             self._say(f"refused: {refused}")
@@ -140,6 +146,7 @@ class Mending:
         began = time.monotonic()
         tried: set[str] = set()
         todo = self._to_do(claim)
+        self._meant = {change.key for change in todo}
         self._guards.before_claim(todo)
         while todo:
             change = min(todo, key=lambda one: one.rung)
@@ -159,6 +166,11 @@ class Mending:
                     self._say(f"{claim}: mended after {time.monotonic() - began:.0f} s")
             elif not todo and claim not in self.done.left:
                 raise Stopped(f"{claim}: still violated after all its changes: {'; '.join(judgement.offenders[:2])}")
+
+    def _broken_by(self, claim: str) -> list[str]:
+        """Return the claims that held, and that what was changed for this one has violated."""
+        risked = {other for change in self.done.changes.get(claim, []) for other in change.afterwards}
+        return [other for other in sorted(risked) if self._judge(other).outcome == VIOLATED]
 
     def _make(self, claim: str, change: Change) -> bool:
         """Make one change, wait for what it does, and say whether it helped."""
@@ -212,7 +224,7 @@ class Mending:
             left = change.unsettled(self._hand)
             if not left:
                 judgement = self._judge(claim)
-                if judgement.outcome in WELL or change.key not in {c.key for c in self._to_do(claim)}:
+                if judgement.outcome in WELL or not self._asked_again(change, self._to_do(claim)):
                     return True
                 left = "; ".join(judgement.offenders[:1]) or judgement.reason
             if left != said:
@@ -221,6 +233,15 @@ class Mending:
             if time.monotonic() >= end:
                 return False
             time.sleep(self._profile.settle_poll_s)
+
+    def _asked_again(self, change: Change, wanted: list[Change]) -> bool:
+        """Whether a remedy asks for a change once more: for the same one, or for the pod that was made in its place."""
+        if change.key in {other.key for other in wanted}:
+            return True
+        if not isinstance(change, Delete):
+            return False
+        new = [other for other in wanted if isinstance(other, Delete) and other.key not in self._meant]
+        return any(other.workload == change.workload for other in new)
 
     def _finish_what_was_cut_off(self) -> None:
         """Make the change whole that a killed run was at, where this goes on with its journal."""

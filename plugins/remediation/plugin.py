@@ -17,7 +17,7 @@ from seatrial.fixtures.bundle import Recorder
 from seatrial.fixtures.target import connect, target
 from seatrial.plugins.gate import GATE
 from seatrial.plugins.invariants import Invariant, invariant_of
-from seatrial.plugins.judgement import HOLDS, MENDED, VIOLATED, Judgement, judgement_of
+from seatrial.plugins.judgement import HOLDS, MENDED, NOT_JUDGED, VIOLATED, Judgement, judgement_of
 from seatrial.plugins.remediation import journal as journals
 from seatrial.plugins.remediation.change import Change, Failed, Refused
 from seatrial.plugins.remediation.declaration import load
@@ -44,6 +44,7 @@ class Remediation:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._applies = applies(config)
+        self._collected: dict[str, pytest.Item] = {}
         self._items: dict[str, pytest.Item] = {}
         self._first: dict[str, Judgement] = {}
         self._probing = False
@@ -53,6 +54,10 @@ class Remediation:
         self.done = Done()
         self.journal = ""
         self.overlay = ""
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Know every claim's test: a change may violate one that held."""
+        self._collected = {found.id: item for item in session.items if (found := invariant_of(item))}
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Any:
@@ -167,7 +172,9 @@ class Remediation:
 
     def _judge(self, claim: str) -> Judgement:
         """Judge a claim from fresh facts, and tell nobody."""
-        item = self._items[claim]
+        if claim not in self._collected:
+            return Judgement(claim, "", "", NOT_JUDGED)
+        item = self._collected[claim]
         self._config.hook.pytest_seatrial_reread(config=self._config, items=[item])
         manager = self._config.pluginmanager
         listener = manager.get_plugin("allure_listener")
@@ -177,7 +184,11 @@ class Remediation:
             quietly(item=item, nextitem=None)
         finally:
             self._probing = False
-        return next((found for report in self._seen if (found := judgement_of(report))), self._first[claim])
+        judged = next(found for report in self._seen if (found := judgement_of(report)))
+        if judged.outcome == VIOLATED:  # one that held before a change is told in the end, too
+            self._items.setdefault(claim, item)
+            self._first.setdefault(claim, judged)
+        return judged
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:

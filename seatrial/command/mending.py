@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -42,11 +42,19 @@ class Chosen:
     def loaded(self) -> tuple[str, Cloud, Profile]:
         """Return its name, settings and profile. Ends the command where they cannot be used."""
         try:
-            name = "" if self.kubeconfig else self.name
-            name, cloud, _ = load_cloud(name, Path(self.settings) if self.settings else None)
-            return name or self.name, cloud, load_profile(self.profile or cloud.profile or DEFAULT_PROFILE)
+            name, cloud, _ = load_cloud(self.name, Path(self.settings) if self.settings else None)
+            return name, cloud, load_profile(self.profile or cloud.profile or DEFAULT_PROFILE)
         except WrongSetting as wrong:
             end(Exit.USAGE, str(wrong))
+
+    def or_of(self, name: str) -> Chosen:
+        """Return the cloud of that name, where no option names one and the settings know it."""
+        if self.name or self.kubeconfig or self.context:
+            return self
+        with suppress(WrongSetting):
+            load_cloud(name, Path(self.settings) if self.settings else None)
+            return replace(self, name=name)
+        return self
 
     def hand(self) -> tuple[Hand, Profile]:
         """Return what writes to it. Ends the command where there is no kubeconfig. Contacts nothing."""
@@ -66,7 +74,7 @@ class Chosen:
             "--context": self.context,
             "--settings": self.settings,
             "--profile": self.profile,
-            "--cloud": "" if self.kubeconfig else self.name,
+            "--cloud": self.name,
         }
         return [word for option, value in given.items() if value for word in (option, value)]
 
@@ -98,6 +106,7 @@ def held(chosen: Chosen, path: Path) -> Iterator[tuple[Hand, journals.Journal, L
 
 def undo(path: Path, chosen: Chosen, last: int | None, *, judge: bool) -> None:
     """Undo what stands in a journal, and judge again what it was about."""
+    chosen = chosen.or_of(_read(path).opened.cloud)
     claims = {entry.intended.claim for entry in _read(path).standing(last)}
     if not claims:
         click.echo("nothing is left to undo")

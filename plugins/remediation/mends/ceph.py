@@ -116,8 +116,8 @@ def warn_at_the_agreed_share(
             run=(ceph_command("config", "set", "mon", "mon_data_avail_warn", wanted),),
             back=(ceph_command("config", "set", "mon", "mon_data_avail_warn", odd[0].value),),
             look=ceph_command("config", "get", "mon", "mon_data_avail_warn"),
-            expects=str(odd[0].value),
-            becomes=str(wanted),
+            expects=f"={odd[0].value}",
+            becomes=f"={wanted}",
         )
 
 
@@ -239,7 +239,6 @@ def tag_every_pool(source: Source, cluster: Cluster, ceph: Ceph) -> Iterator[Cha
             run=(ceph_command("osd", "pool", "application", "enable", pool.pool, application),),
             back=(ceph_command("osd", "pool", "application", "disable", pool.pool, application, _SURE),),
             look=ceph_command("osd", "pool", "application", "get", pool.pool, "-f", "json"),
-            expects="{}",
             becomes=f'"{application}"',
         )
 

@@ -70,6 +70,7 @@ def prune_images(source: Source, cluster: Cluster, nodes: Nodes, profile: Profil
                     (*HOST, "docker", "builder", "prune", "-af"),
                 ),
                 population=len(cluster.nodes),
+                afterwards=("IMG-02",),
             )
 
 

@@ -70,8 +70,8 @@ def use_the_agreed_share_of_memory(
             run=(ctl("set_vm_memory_high_watermark", agreed),),
             back=(ctl("set_vm_memory_high_watermark", mark.value),) if isinstance(mark.value, float) else (),
             look=_eval("vm_memory_monitor:get_vm_memory_high_watermark()"),
-            expects=str(mark.value) if isinstance(mark.value, float) else "",
-            becomes=str(agreed),
+            expects=f"={mark.value}" if isinstance(mark.value, float) else "",
+            becomes=f"={agreed}",
         )
     if any(_number(_setting(pair, _WATERMARK)) != agreed for pair in rabbitmq.settings if pair.sysctl):
         offender = str(odd[0]) if odd else _WATERMARK
@@ -98,8 +98,8 @@ def want_the_agreed_disk_free(
             run=(ctl("set_disk_free_limit", size),),
             back=(ctl("set_disk_free_limit", limit.limit),),
             look=_eval("rabbit_disk_monitor:get_disk_free_limit()"),
-            expects=str(limit.limit),
-            becomes=str(agreed),
+            expects=f"={limit.limit}",
+            becomes=f"={agreed}",
         )
     if any(information(_setting(pair, _DISK_LIMIT)) != agreed for pair in rabbitmq.settings if pair.sysctl):
         offender = str(odd[0]) if odd else _DISK_LIMIT
