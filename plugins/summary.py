@@ -163,8 +163,13 @@ def _for_github(gate: Gate, about: dict[str, Any]) -> None:
         "",
     ]
     rows += ["| invariant | severity | outcome | what |", "| --- | --- | --- | --- |"]
-    for judgement in [*gate.violated, *gate.warned, *gate.with_outcome(UNDETERMINED), *gate.with_outcome(WAIVED)]:
-        what = "<br>".join(judgement.offenders or [judgement.reason]).replace("|", "\\|")
+    told = [
+        *gate.violated,
+        *gate.warned,
+        *(j for kind in (MENDED, UNDETERMINED, WAIVED) for j in gate.with_outcome(kind)),
+    ]
+    for judgement in told:
+        what = "<br>".join(judgement.offenders or judgement.first or [judgement.reason]).replace("|", "\\|")
         rows.append(f"| {judgement.id} {judgement.title} | {judgement.severity} | {judgement.outcome} | {what} |")
     with Path(path).open("a") as summary:
         summary.write("\n".join(rows) + "\n")

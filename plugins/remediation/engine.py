@@ -211,13 +211,7 @@ class Mending:
 
     def _helped(self, claim: str, change: Change) -> bool:
         """Wait until a change has settled and shows: its claim holds, or its remedy does not ask for it any more."""
-        limits = self._profile.remedies
-        patience = {
-            Risk.SAFE: limits.settle_safe_s,
-            Risk.MOVES_DATA: limits.settle_moves_data_s,
-            Risk.DISRUPTIVE: limits.settle_disruptive_s,
-        }[change.level]
-        end = time.monotonic() + patience
+        end = time.monotonic() + self._patience(change)
         said = ""
         while True:
             self._held()
@@ -233,6 +227,13 @@ class Mending:
             if time.monotonic() >= end:
                 return False
             time.sleep(self._profile.settle_poll_s)
+
+    def _patience(self, change: Change) -> float:
+        """Return how long a change may take until it shows, in seconds: hours only where data is on the move."""
+        limits = self._profile.remedies
+        if change.level == Risk.DISRUPTIVE:
+            return limits.settle_disruptive_s
+        return limits.settle_moves_data_s if getattr(change, "recovers", False) else limits.settle_safe_s
 
     def _asked_again(self, change: Change, wanted: list[Change]) -> bool:
         """Whether a remedy asks for a change once more: for the same one, or for the pod that was made in its place."""
