@@ -258,7 +258,11 @@ def read(path: Path) -> Contents:
 
 def operator() -> str:
     """Return who runs this, and where."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user has no name
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 def now() -> str:

@@ -53,23 +53,25 @@ class SideLoad(Change, frozen=True, kw_only=True, tag="image"):
         """Export to a file, carry it over piece by piece, compare, import."""
         if self.check(hand):
             return
-        name = f"/tmp/seatrial-{hashlib.sha256(self.image.encode()).hexdigest()[:12]}.tar"  # noqa: S108 - on the node
+        mark = hashlib.sha256(self.image.encode()).hexdigest()[:12]
+        # Two names: nodes may share the folder.
+        out, into = f"/tmp/seatrial-{mark}-out.tar", f"/tmp/seatrial-{mark}-in.tar"  # noqa: S108 - on the nodes
         try:
-            hand.done(self.source, self._export(name), _PATIENCE)
-            size, digest = self._measured(hand, self.source, name)
-            hand.done(self.target, (*HOST, "rm", "-f", name))
+            hand.done(self.source, self._export(out), _PATIENCE)
+            size, digest = self._measured(hand, self.source, out)
+            hand.done(self.target, (*HOST, "rm", "-f", into))
             for number in range(-(-size // _CHUNK)):
-                piece = ("dd", f"if={name}", f"bs={_CHUNK}", f"skip={number}", "count=1", "status=none")
+                piece = ("dd", f"if={out}", f"bs={_CHUNK}", f"skip={number}", "count=1", "status=none")
                 body = hand.run(self.source, (*HOST, *piece), _PATIENCE).body
                 # Kubernetes' exec has no end of input: who reads must know how much there is.
-                append = (*HOST, "sh", "-c", f"head -c {len(body)} >>{name}")
+                append = (*HOST, "sh", "-c", f"head -c {len(body)} >>{into}")
                 hand.done(self.target, append, _PATIENCE, stdin=body)
-            if self._measured(hand, self.target, name) != (size, digest):
+            if self._measured(hand, self.target, into) != (size, digest):
                 raise Failed(f"{self.image}: what arrived is not what was sent")
-            hand.done(self.target, self._load(name), _PATIENCE)
+            hand.done(self.target, self._load(into), _PATIENCE)
         finally:
-            for place in (self.source, self.target):
-                hand.run(place, (*HOST, "rm", "-f", name))
+            hand.run(self.source, (*HOST, "rm", "-f", out))
+            hand.run(self.target, (*HOST, "rm", "-f", into))
 
     def undo(self, hand: Hand) -> bool:
         """Remove the image from that node."""

@@ -79,7 +79,7 @@ def close_stale_connections(cluster: Cluster, rabbitmq: RabbitMQ, profile: Profi
                 "rabbitmqctl --quiet list_connections pid peer_host peer_port | "
                 f"awk -v host={client.address} -v port={client.port} "
                 "'index($0, host) && $NF == port {print $1}' | "
-                "xargs -r -n 1 -I PID rabbitmqctl close_connection PID stale"
+                'while read -r pid; do rabbitmqctl close_connection "$pid" stale; done'
             )
             yield InPod(
                 offender=str(client),
