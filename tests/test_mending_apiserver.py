@@ -26,6 +26,7 @@ from seatrial.plugins.remediation.hand import Hand, object_path
 from seatrial.plugins.remediation.lease import Lease
 from seatrial.plugins.remediation.objects import Delete, Field, Patch, Restart
 from seatrial.plugins.remediation.risk import Right
+from seatrial.plugins.remediation.volumes import claim_definition, definition
 
 DOCS = Path(__file__).parents[1] / "docs"
 PROGRAMS = {name: build.folder / name for build in BUILDS for name in build.programs}
@@ -125,14 +126,19 @@ class Cluster:
             process.wait(30)
 
 
+def documents(name):
+    return list(yaml.safe_load_all((DOCS / f"{name}.yaml").read_text()))
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     running = Cluster(tmp_path_factory.mktemp("cluster"))
     try:
         running.ready()
         admin = running.hand("admin")
-        for name, subjects in (("clusterrole", ("mender", "reader")), ("clusterrole-remedies", ("mender",))):
-            role = yaml.safe_load((DOCS / f"{name}.yaml").read_text())
+        written = [(role, ("mender", "reader")) for role in documents("clusterrole")]
+        written += [(role, ("mender",)) for role in documents("clusterrole-remedies")]
+        for role, subjects in written:
             admin.send("POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles", role)
             for subject in subjects:
                 metadata = {"name": f"{role['metadata']['name']}-{subject}"}
@@ -389,3 +395,40 @@ def test_the_audit_log_names_only_verbs_that_the_documentation_lists(server, adm
         ("create", "authorization.k8s.io", "selfsubjectaccessreviews"),
         ("update", "coordination.k8s.io", "leases"),
     }
+
+
+def test_a_binding_that_was_taken_away_may_be_given_back(server, admin):
+    rule = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    admin.send(
+        "POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles", {"metadata": {"name": "argo"}, "rules": [rule]}
+    )
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "argo"}
+    subjects = [{"kind": "ServiceAccount", "name": "argo", "namespace": "default"}]
+    metadata = {"name": "argo", "labels": {"a": "b"}}
+    binding = {"metadata": metadata, "roleRef": reference, "subjects": subjects}
+    admin.send("POST", object_path("clusterrolebindings"), binding)
+    hand = server.hand()
+    path = object_path("clusterrolebindings", "", "argo")
+    kept = definition(hand.get(path), ("roleRef", "subjects"))
+    hand.delete(path)
+    hand.send("POST", object_path("clusterrolebindings"), kept)
+    live = admin.get(path)
+    assert (live["roleRef"], live["subjects"], live["metadata"]["labels"]) == (reference, subjects, {"a": "b"})
+
+
+def test_a_claim_is_made_anew_from_what_was_kept_of_it(server, admin):
+    hand = server.hand()
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "x", "resources": {"requests": {"storage": "16Mi"}}}
+    metadata = {"name": "v", "labels": {"a": "b"}, "annotations": {"meta.helm.sh/release-name": "ironic"}}
+    hand.send("POST", object_path("persistentvolumeclaims", "default"), {"metadata": metadata, "spec": spec})
+    path = object_path("persistentvolumeclaims", "default", "v")
+    kept = claim_definition(hand.get(path))
+    hand.delete(path)
+    admin.send("PATCH", path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
+    assert hand.get(path) is None
+    made = {**kept, "spec": {**kept["spec"], "accessModes": ["ReadWriteMany"]}}
+    hand.send("POST", object_path("persistentvolumeclaims", "default"), made)
+    live = admin.get(path)
+    assert live["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert live["metadata"]["labels"] == {"a": "b"}
+    assert live["spec"]["resources"] == {"requests": {"storage": "16Mi"}}

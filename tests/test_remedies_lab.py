@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
 FAULTS = all_faults()
 DOCS = Path(__file__).parents[1] / "docs"
 MENDER = "seatrial-mender"
+ROLES = ("seatrial-reader", "seatrial-mender", "seatrial-migrator")
 LIMIT = 1500
 
 
@@ -125,7 +126,7 @@ metadata: {{name: {MENDER}-{role}}}
 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}
 subjects: [{{kind: ServiceAccount, name: {MENDER}, namespace: kube-system}}]
 """
-        for role in ("seatrial-reader", "seatrial-mender")
+        for role in ROLES
     ]
     kubectl.apply("\n---\n".join([*roles, account, *bindings]))
     token = kubectl.kubectl("-n", "kube-system", "create", "token", MENDER, "--duration=8h").strip()
@@ -135,7 +136,7 @@ subjects: [{{kind: ServiceAccount, name: {MENDER}, namespace: kube-system}}]
     path = folder / "kubeconfig"
     path.write_text(yaml.safe_dump(config))
     yield path
-    for role in ("seatrial-reader", "seatrial-mender"):
+    for role in ROLES:
         kubectl.kubectl("delete", "clusterrolebinding", f"{MENDER}-{role}")
     kubectl.kubectl("-n", "kube-system", "delete", "serviceaccount", MENDER)
 

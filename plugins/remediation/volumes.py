@@ -21,6 +21,8 @@ RIGHTS = (
     Right("get", "rbac.authorization.k8s.io", "clusterrolebindings"),
     Right("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
     Right("delete", "rbac.authorization.k8s.io", "clusterrolebindings"),
+    # Whoever gives a role away must have all that it grants, or the right to bind it.
+    Right("bind", "rbac.authorization.k8s.io", "clusterroles"),
     Right("create", "", "configmaps"),
     Right("patch", "", "configmaps"),
     Right("create", "", "persistentvolumeclaims"),
