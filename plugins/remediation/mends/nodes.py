@@ -89,7 +89,8 @@ def restart_the_runtime(source: Source, cluster: Cluster, nodes: Nodes, profile:
                 before="does not answer",
                 after="started anew",
                 where=places[node.node],
-                run=((*HOST, "systemctl", "restart", runtime),),
+                # Whoever waits for the runtime is cut off by its restart.
+                run=((*HOST, "systemctl", "--no-block", "restart", runtime),),
                 population=len(cluster.nodes),
             )
         else:
