@@ -132,8 +132,8 @@ def scaled(source: Source, workload: Workload, replicas: int, offender: str, *va
     scale = f"kubectl -n {workload.namespace} scale {workload.kind.lower()} {workload.name} --replicas="
     return Patch(
         offender=offender,
-        before=f"{workload.replicas} replicas",
-        after=f"{replicas} replicas",
+        before=f"replicas {workload.replicas}",
+        after=f"replicas {replicas}",
         resource=resource,
         namespace=workload.namespace,
         name=workload.name,

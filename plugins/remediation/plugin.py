@@ -251,7 +251,7 @@ class Remediation:
             for line in self._report():
                 terminalreporter.write_line(line)
         if self.overlay:
-            terminalreporter.write_line(f"until the next `helm upgrade`, or for good with these values: {self.overlay}")
+            terminalreporter.write_line(f"what is changed lasts over the next `helm upgrade` with {self.overlay}")
 
     def _report(self) -> Iterator[str]:
         for claim, changes in self.done.changes.items():
