@@ -288,6 +288,52 @@ def test_a_claim_that_a_change_may_violate_is_judged_after_it_and_mended(lab, ku
     assert "mending: TST-01: kubectl uncordon n1" in run.text
 
 
+def test_what_is_waived_is_left_as_it_is_and_the_rest_is_mended(lab, kubernetes):
+    kubernetes.pod("p")
+    kubernetes.node("n1", cordoned=True)
+    kubernetes.node("n2", cordoned=True)
+    waiver = 'invariant = "TST-01"\nobject = "node n1"\nreason = "r"\nowner = "o"\nuntil = 2099-01-01\n'
+    lab.trial.write("waivers.toml", f"[[waiver]]\n{waiver}")
+    run = lab.judge("--remedy=safe")
+    assert (run.status, run.outcome("TST-01")) == (0, "waived"), run.text
+    assert kubernetes.written() == [("PATCH", "/api/v1/nodes/n2")]
+
+
+def test_what_does_not_settle_is_mended_then(lab, kubernetes):
+    kubernetes.pod("p")
+    kubernetes.node("n1", cordoned=True)
+    run = lab.judge("--remedy=safe", "--settle", "1s")
+    assert (run.status, run.outcome("TST-01")) == (0, "mended"), run.text
+
+
+def test_ctrl_c_in_between_keeps_what_was_judged(lab, kubernetes):
+    kubernetes.pod("p")
+    kubernetes.node("n1", cordoned=True)
+    lab.claim(CLAIMS + VAIN)
+    lab.demand(patience="60.0")
+    command = [sys.executable, "-m", "pytest", "-p", "seatrial", "-p", "no:cacheprovider", "--remedy=safe"]
+    options = lab.options("--verdict", "verdict.json")
+    with subprocess.Popen([*command, *options], cwd=lab.trial.folder, stdout=subprocess.PIPE, text=True) as process:
+        while not kubernetes.written():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    verdict = json.loads((lab.trial.folder / "verdict.json").read_text())
+    assert process.returncode == 2
+    assert {e["id"]: e["outcome"] for e in verdict["invariants"]} == {
+        "TST-01": "violated",
+        "TST-02": "holds",
+        "TST-03": "violated",
+    }
+
+
+def test_what_cannot_be_read_after_a_change_has_not_helped(lab, kubernetes):
+    kubernetes.pod("p", bad="yes")  # the only one: without any, the cloud gives no answer
+    run = lab.judge("--remedy=disruptive", "--yes")
+    assert run.outcome("TST-02") == "undetermined"
+    assert "did not help: the API server lists no pods" in run.text
+
+
 def answered(lab, word):
     """Mend with a terminal, at which somebody answers."""
     terminal, other = pty.openpty()
@@ -332,6 +378,7 @@ def test_sigterm_ends_a_run_with_its_journal_told_and_the_lease_given_back(lab, 
 
 def test_the_most_severe_is_mended_first(lab, kubernetes):
     kubernetes.pod("p", bad="yes")
+    kubernetes.pod("q")
     kubernetes.node("n1", cordoned=True)
     lab.judge("--remedy=disruptive", "--yes")
     claims = [line["claim"] for line in lab.lines() if line["what"] == "intended"]

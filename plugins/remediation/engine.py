@@ -215,10 +215,15 @@ class Mending:
         said = ""
         while True:
             self._held()
-            left = change.unsettled(self._hand)
+            try:
+                left = change.unsettled(self._hand)
+            except Failed as failed:  # who is asked may be what was restarted
+                left = str(failed)
             if not left:
                 judgement = self._judge(claim)
-                if judgement.outcome in WELL or not self._asked_again(change, self._to_do(claim)):
+                if judgement.outcome in WELL:
+                    return True
+                if judgement.outcome == VIOLATED and not self._asked_again(change):
                     return True
                 left = "; ".join(judgement.offenders[:1]) or judgement.reason
             if left != said:
@@ -235,8 +240,15 @@ class Mending:
             return limits.settle_disruptive_s
         return limits.settle_moves_data_s if getattr(change, "recovers", False) else limits.settle_safe_s
 
-    def _asked_again(self, change: Change, wanted: list[Change]) -> bool:
-        """Whether a remedy asks for a change once more: for the same one, or for the pod that was made in its place."""
+    def _asked_again(self, change: Change) -> bool:
+        """Whether a remedy asks for a change once more: for the same one, or for the pod that was made in its place.
+
+        A remedy that cannot tell may ask for it still.
+        """
+        try:
+            wanted = self._remedies[change.claim].changes(self._source, self._profile)
+        except (NotConcerned, Unavailable):
+            return True
         if change.key in {other.key for other in wanted}:
             return True
         if not isinstance(change, Delete):
@@ -249,9 +261,11 @@ class Mending:
         for entry in self._journal.contents.cut_off:
             change, number = entry.change, entry.intended.number
             self._say(f"{change.claim}: going on with what was cut off: {change.typed[0]}")
+            self.done.begun = True
             if not change.check(self._hand):
                 change.apply(self._hand)
             self._journal.became(number, "applied", "by a run that went on")
+            self.done.changes.setdefault(change.claim, []).append(change)
 
 
 def _whom(change: Change) -> str:
