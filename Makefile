@@ -25,6 +25,8 @@ check: build/typed
 
 docs: $(READY)
 	$(BIN)/python -m seatrial.command.catalogue > docs/invariants.md
+	$(BIN)/python -m seatrial.command.remedies > docs/remedies.md
+	$(BIN)/python -m seatrial.command.remedies role > docs/clusterrole-remedies.yaml
 
 # Both recorded clouds come from the lab: one with the faults of the UM report in place, one sound.
 OUT := reports/out

@@ -9,9 +9,10 @@ from typing import Any
 
 import allure_commons
 import pytest
-from allure_commons.model2 import Label, Link, TestResult
+from allure_commons.model2 import Label, Link, Status, StatusDetails, TestResult
 
 from seatrial.plugins.invariants import Invariant, invariant_of
+from seatrial.plugins.judgement import MENDED, Judgement, judgement_of
 
 
 class AllureLabels:
@@ -19,15 +20,22 @@ class AllureLabels:
 
     def __init__(self) -> None:
         self._running: Invariant | None = None
+        self._mended: Judgement | None = None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
         """Remember whose result is written."""
-        self._running = invariant_of(item)
+        self._running, self._mended = invariant_of(item), None
         try:
             return (yield)
         finally:
             self._running = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember what was mended: Allure calls that flaky, and keeps the first attempt beside it."""
+        judgement = judgement_of(report)
+        if judgement is not None and judgement.outcome == MENDED:
+            self._mended = judgement
 
     @allure_commons.hookimpl(tryfirst=True)  # type: ignore[untyped-decorator]
     def report_result(self, result: TestResult) -> None:
@@ -48,6 +56,9 @@ class AllureLabels:
             "source": invariant.source,
         }
         result.labels = [*kept, *(Label(name=name, value=value) for name, value in labels.items())]
+        if self._mended is not None and result.status == Status.PASSED:
+            first = "\n".join(self._mended.first)
+            result.statusDetails = StatusDetails(flaky=True, message=f"{first}\n\nmended: {self._mended.mended}")
         result.description = f"{invariant.cost}\n\n**Remedy:** {invariant.remedy}"
         result.links = [
             *result.links,

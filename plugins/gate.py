@@ -14,6 +14,7 @@ import pytest
 
 from seatrial.plugins.invariants import SEVERITIES, Invariant, invariant_of
 from seatrial.plugins.judgement import (
+    MENDED,
     NOT_JUDGED,
     OUTCOMES,
     STALE,
@@ -55,6 +56,8 @@ class Gate:
         self.exit = Exit.NOTHING_RAN
         self.finished = self.started
         self.trouble = ""
+        self.refused = ""
+        """Why a guard refused to mend; empty where none did."""
         self.left_behind: list[str] = []
         """What the run made in the cloud and could not take away, a line each."""
         self._told_by_worker: dict[str, Any] = {}
@@ -137,7 +140,7 @@ class Gate:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note how an invariant was judged."""
         judgement = judgement_of(report)
-        if judgement is not None and report.outcome != "rerun":  # type: ignore[comparison-overlap]
+        if judgement is not None:  # one that is judged again stands until then, for whoever is interrupted meanwhile
             self.judgements[judgement.id] = judgement
 
     @pytest.hookimpl(trylast=True)
@@ -157,8 +160,11 @@ class Gate:
             return Exit(exitstatus)
         if self._config.getoption("seatrial_capture"):
             return Exit.UNDETERMINED if self.about.get("failures") or self.about.get("trouble") else Exit.OPEN
+        if self.refused:
+            return Exit.REFUSED
         strict = self._config.getoption("seatrial_strict_waivers")
-        if self.violated or (strict and self.with_outcome(STALE)) or self._others_failed(session):
+        no_mended = self._config.getoption("seatrial_no_mended") and self.with_outcome(MENDED)
+        if self.violated or no_mended or (strict and self.with_outcome(STALE)) or self._others_failed(session):
             return Exit.CLOSED
         if self.with_outcome(UNDETERMINED) or self.with_outcome(NOT_JUDGED):
             return Exit.UNDETERMINED

@@ -17,9 +17,10 @@ UNDETERMINED = "undetermined"
 NOT_CONCERNED = "not concerned"
 WAIVED = "waived"
 STALE = "stale waiver"
+MENDED = "mended"
 NOT_JUDGED = "not judged"
 
-OUTCOMES = (HOLDS, VIOLATED, UNDETERMINED, NOT_CONCERNED, WAIVED, STALE, NOT_JUDGED)
+OUTCOMES = (HOLDS, MENDED, VIOLATED, UNDETERMINED, NOT_CONCERNED, WAIVED, STALE, NOT_JUDGED)
 
 
 @dataclass
@@ -27,7 +28,8 @@ class Judgement:
     """How one invariant was judged.
 
     `offenders` are the lines of those that are not waived, `waived` of those that are. `reason` says why the claim
-    could not be read or does not concern the cloud, `settling` what `--settle` saw. `measured` are the figures of a
+    could not be read or does not concern the cloud, `settling` what `--settle` saw. `mended` says what mended it, and
+    `first` are the lines of those that offended before. `measured` are the figures of a
     trial, by name, with the unit in it. `duration` is in seconds.
     """
 
@@ -39,6 +41,8 @@ class Judgement:
     waived: list[str] = field(default_factory=list)
     reason: str = ""
     settling: str = ""
+    mended: str = ""
+    first: list[str] = field(default_factory=list)
     measured: dict[str, float] = field(default_factory=dict)
     duration: float = 0.0
 

@@ -71,6 +71,7 @@ class Settling:
             self._last_round = True
             self._say("settling: a recorded cloud does not change; judged as it is")
             self._judge_again(list(self._waiting.values()))
+        self._last_round = True  # who judges once more, as mending does, is told at once
         return result
 
     def _judge_again(self, items: list[pytest.Item]) -> None:

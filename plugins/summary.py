@@ -10,7 +10,7 @@ import pytest
 
 from seatrial.plugins.allow import not_asked_for
 from seatrial.plugins.gate import GATE, Exit, Gate
-from seatrial.plugins.judgement import NOT_CONCERNED, NOT_JUDGED, STALE, UNDETERMINED, WAIVED, Judgement
+from seatrial.plugins.judgement import MENDED, NOT_CONCERNED, NOT_JUDGED, STALE, UNDETERMINED, WAIVED, Judgement
 from seatrial.plugins.waivers import waivers_of
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def _lines(gate: Gate, about: dict[str, Any], config: pytest.Config) -> Iterable
     if config.getoption("seatrial_strict_waivers"):
         yield from _reasons("closed by waivers that are not needed any more", gate.with_outcome(STALE))
     yield from _violations(gate, f"warned by (less severe than {gate.fail_at})", gate.warned)
+    yield from _mended(gate.with_outcome(MENDED), closes=bool(config.getoption("seatrial_no_mended")))
     yield from _unread(gate.with_outcome(UNDETERMINED))
     if gate.exit == Exit.INTERRUPTED:
         missing = gate.with_outcome(NOT_JUDGED)
@@ -108,6 +109,15 @@ def _violations(gate: Gate, heading: str, judgements: list[Judgement]) -> Iterab
             yield f"      remedy: {gate.invariants[judgement.id].remedy}"
         if consequences.get(judgement.id):
             yield f"      explains {', '.join(consequences[judgement.id])}"
+
+
+def _mended(judgements: list[Judgement], *, closes: bool) -> Iterable[str]:
+    if judgements:
+        yield "closed by what had to be mended" if closes else "mended: it was violated before"
+    for judgement in judgements:
+        yield f"  {judgement.id} {judgement.severity}: {judgement.title}"
+        yield from (f"      {line}" for line in judgement.first)
+        yield f"      mended: {judgement.mended}"
 
 
 def _measured(gate: Gate) -> Iterable[str]:
@@ -153,8 +163,13 @@ def _for_github(gate: Gate, about: dict[str, Any]) -> None:
         "",
     ]
     rows += ["| invariant | severity | outcome | what |", "| --- | --- | --- | --- |"]
-    for judgement in [*gate.violated, *gate.warned, *gate.with_outcome(UNDETERMINED), *gate.with_outcome(WAIVED)]:
-        what = "<br>".join(judgement.offenders or [judgement.reason]).replace("|", "\\|")
+    told = [
+        *gate.violated,
+        *gate.warned,
+        *(j for kind in (MENDED, UNDETERMINED, WAIVED) for j in gate.with_outcome(kind)),
+    ]
+    for judgement in told:
+        what = "<br>".join(judgement.offenders or judgement.first or [judgement.reason]).replace("|", "\\|")
         rows.append(f"| {judgement.id} {judgement.title} | {judgement.severity} | {judgement.outcome} | {what} |")
     with Path(path).open("a") as summary:
         summary.write("\n".join(rows) + "\n")

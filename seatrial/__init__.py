@@ -23,6 +23,8 @@ PLUGINS = (
     "seatrial.plugins.ledger",
     "seatrial.plugins.summary",
     "seatrial.plugins.allure_labels",
+    "seatrial.plugins.remediation.options",
+    "seatrial.plugins.remediation.plugin",
     "seatrial.fixtures.target",
     "seatrial.fixtures.acceptance",
     "seatrial.fixtures.apiserver",

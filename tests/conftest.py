@@ -93,5 +93,6 @@ def lab(request: pytest.FixtureRequest) -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     """Marks of the tests of the tests."""
     config.addinivalue_line("markers", "lab: needs root and brings up a real cloud")
+    config.addinivalue_line("markers", "apiserver: needs etcd and kube-apiserver, which `seatrial lab up` builds")
     config.addinivalue_line("markers", "with_openstack: needs OpenStack in the lab, not only what it stands on")
     config.addinivalue_line("markers", "round: the complete round of faults on the lab, `make lab-test ALL=1`")

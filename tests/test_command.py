@@ -23,7 +23,10 @@ def test_list_tells_every_invariant_as_json(monkeypatch):
     assert all(
         set(entry) == {"id", "title", "subsystem", "kind", "severity", "source", "remedy", "test"} for entry in listed
     )
-    assert all(entry["remedy"]["risk"] is None and entry["remedy"]["text"] for entry in listed)
+    risks = {entry["id"]: entry["remedy"]["risk"] for entry in listed}
+    assert all(entry["remedy"]["text"] for entry in listed)
+    assert (risks["CEPH-01"], risks["RMQ-05"], risks["NODE-03"]) == ("moves-data", "safe", "manual")
+    assert risks["CEPH-13"] is None, "it is looked into, and nothing can be changed"
     assert "CEPH-01" in [entry["id"] for entry in listed]
 
 

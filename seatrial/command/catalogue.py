@@ -18,6 +18,7 @@ from seatrial.fixtures.question import Command, Question
 from seatrial.fixtures.settings import DEFAULT_PROFILE, load_profile
 from seatrial.plugins.allow import ALLOWANCES
 from seatrial.plugins.invariants import KINDS, Invariant, invariant_of
+from seatrial.plugins.remediation.declaration import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,11 +76,17 @@ def entries() -> list[dict[str, Any]]:
             "kind": invariant.kind,
             "severity": invariant.severity,
             "source": invariant.source,
-            "remedy": {"text": invariant.remedy, "risk": None},
+            "remedy": {"text": invariant.remedy, "risk": risk_of(invariant.id)},
             "test": invariant.test,
         }
         for invariant, _ in collected()
     ]
+
+
+def risk_of(invariant_id: str) -> str | None:
+    """Return the risk of an invariant's remedy in a word, None where nothing can be changed."""
+    found = load().get(invariant_id)
+    return found.risk.word if found else None
 
 
 def as_json() -> str:
@@ -111,6 +118,11 @@ def explained(invariant_id: str) -> str:
         textwrap.fill(invariant.cost, 100),
         "",
         textwrap.fill(f"Remedy: {invariant.remedy}", 100),
+        *(
+            [textwrap.fill(f"Risk: {load()[invariant.id].risk.word}. {load()[invariant.id].about}", 100)]
+            if invariant.id in load()
+            else []
+        ),
         "",
         *(["Asked of the cloud:"] if asked(names) else []),
         *(line for question in asked(names) for line in _spelled(question)),
@@ -147,6 +159,9 @@ def as_markdown() -> str:
             "",
             f"Remedy: {invariant.remedy}",
         ]
+        if invariant.id in load():
+            mending = load()[invariant.id]
+            lines += ["", f"Risk: {mending.risk.word}. {mending.about}"]
         if asked(names):
             lines += ["", "Asked: " + "; ".join(f"`{question}`" for question in asked(names)) + "."]
         if invariant.kind in ALLOWANCES:

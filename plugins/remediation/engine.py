@@ -1,0 +1,291 @@
+"""Mending: one change at a time, the most severe claim and its causes first, each judged again before the next."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from seatrial.fixtures.question import NotConcerned, Unavailable
+from seatrial.plugins.judgement import HOLDS, STALE, VIOLATED, WAIVED, Judgement
+from seatrial.plugins.offenders import identity
+from seatrial.plugins.remediation.change import Change, Failed, Refused
+from seatrial.plugins.remediation.guards import Guards, missing_rights
+from seatrial.plugins.remediation.objects import Delete
+from seatrial.plugins.remediation.risk import Risk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from seatrial.fixtures.source import Source
+    from seatrial.fixtures.thresholds import Profile
+    from seatrial.plugins.remediation.declaration import Remedy
+    from seatrial.plugins.remediation.hand import Hand
+    from seatrial.plugins.remediation.journal import Journal
+
+WELL = {HOLDS, WAIVED, STALE}
+
+
+class Stopped(Exception):  # noqa: N818 - the name is the outcome
+    """A change did not help, or could not be made: nothing more is changed."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How far a run may go: up to which risk, which claims (all if empty), how many changes."""
+
+    risk: Risk
+    only: frozenset[str]
+    changes: int
+
+
+@dataclass
+class Done:
+    """What a run did: the changes made, by claim; what it left, and why it ended."""
+
+    changes: dict[str, list[Change]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long each claim took from its first change until it was seen to hold."""
+    left: dict[str, str] = field(default_factory=dict)
+    """Why a violated claim was not mended."""
+    begun: bool = False
+    """Whether anything was begun, even if nobody knows what became of it."""
+    refused: str = ""
+    stopped: str = ""
+
+    @property
+    def all(self) -> list[Change]:
+        """All changes made, in their order by claim."""
+        return [change for changes in self.changes.values() for change in changes]
+
+
+class Mending:
+    """Mends what is violated. `judge` judges a claim from fresh facts, `wanted` leaves out what is waived."""
+
+    def __init__(
+        self,
+        source: Source,
+        profile: Profile,
+        remedies: dict[str, Remedy],
+        hand: Hand,
+        journal: Journal,
+        bounds: Bounds,
+        *,
+        judge: Callable[[str], Judgement],
+        wanted: Callable[[Change], bool],
+        confirm: Callable[[Change], bool],
+        held: Callable[[], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._source = source
+        self._profile = profile
+        self._remedies = remedies
+        self._hand = hand
+        self._journal = journal
+        self._bounds = bounds
+        self._judge = judge
+        self._wanted = wanted
+        self._confirm = confirm
+        self._held = held
+        self._say = say
+        self._guards = Guards(source, profile)
+        self._meant: set[str] = set()
+        """What the claim that is being mended asked for at first."""
+        self.done = Done()
+
+    def mend(self, claims: list[str]) -> None:
+        """Go through the violated claims, causes before what they explain. What ends it stands in `done`."""
+        try:
+            self._guards.before_all()
+            self._finish_what_was_cut_off()
+            plans = {claim: self._to_do(claim) for claim in claims}
+            chosen = [change for changes in plans.values() for change in changes]
+            missing = missing_rights(self._hand, chosen) if chosen else []
+            if missing:
+                lacking = ", ".join(map(str, missing))
+                raise Refused(f"rights are missing (docs/remedies.md lists them): {lacking}")
+            pending = list(claims)
+            while pending:
+                claim = pending.pop(0)
+                if claim in self._remedies:
+                    self._mend(claim)
+                    pending += [other for other in self._broken_by(claim) if other not in pending]
+        except Refused as refused:
+            self.done.refused = str(refused)
+            self._say(f"refused: {refused}")
+        except (Stopped, Failed) as stopped:
+            self.done.stopped = str(stopped)
+            self._say(f"stopped: {stopped}")
+
+    def _to_do(self, claim: str, tried: Iterable[str] = ()) -> list[Change]:
+        """Return the changes that may be made for a claim, and note why others may not."""
+        remedy = self._remedies.get(claim)
+        if remedy is None or (self._bounds.only and claim not in self._bounds.only):
+            return []
+        try:
+            changes = [c for c in remedy.changes(self._source, self._profile) if self._wanted(c)]
+        except (NotConcerned, Unavailable) as unread:
+            self.done.left[claim] = f"what to change is not known: {unread}"
+            return []
+        beyond = {c.level for c in changes if c.level > self._bounds.risk}
+        if Risk.MANUAL in beyond:
+            self.done.left[claim] = "by hand: `--remedy=plan` tells the steps"
+        elif beyond:
+            self.done.left[claim] = f"its remedy is {max(beyond).word}"
+        elif not changes:
+            self.done.left[claim] = "no change is known that would help"
+        else:
+            self.done.left.pop(claim, None)
+        return [c for c in changes if c.level <= self._bounds.risk and c.key not in set(tried)]
+
+    def _mend(self, claim: str) -> None:
+        if self.done.all and self._judge(claim).outcome in WELL:
+            self._say(f"{claim}: holds since the changes before it")
+            self.done.left.pop(claim, None)
+            return
+        began = time.monotonic()
+        tried: set[str] = set()
+        todo = self._to_do(claim)
+        self._meant = {change.key for change in todo}
+        self._guards.before_claim(todo)
+        while todo:
+            change = min(todo, key=lambda one: one.rung)
+            helped = self._make(claim, change)
+            tried.add(change.key)
+            judgement = self._judge(claim)
+            todo = self._to_do(claim, tried)
+            if not helped and not [c for c in todo if c.rung > change.rung and _whom(c) == _whom(change)]:
+                offending = "; ".join(judgement.offenders[:2]) or judgement.reason or judgement.outcome
+                raise Stopped(f"{claim}: `{change.typed[0]}` did not help: {offending}")
+            if judgement.outcome in WELL:
+                self.done.left.pop(claim, None)
+                self.done.seconds[claim] = time.monotonic() - began
+                # What makes it last (a file beside a setting at run time) is done as well; another rung is not.
+                todo = [c for c in todo if not c.rung]
+                if not todo:
+                    self._say(f"{claim}: mended after {time.monotonic() - began:.0f} s")
+            elif not todo and claim not in self.done.left:
+                raise Stopped(f"{claim}: still violated after all its changes: {'; '.join(judgement.offenders[:2])}")
+
+    def _broken_by(self, claim: str) -> list[str]:
+        """Return the claims that held, and that what was changed for this one has violated."""
+        risked = {other for change in self.done.changes.get(claim, []) for other in change.afterwards}
+        return [other for other in sorted(risked) if self._judge(other).outcome == VIOLATED]
+
+    def _make(self, claim: str, change: Change) -> bool:
+        """Make one change, wait for what it does, and say whether it helped."""
+        if len(self.done.all) >= self._bounds.changes:
+            raise Stopped(f"{self._bounds.changes} changes are made; --remedy-limit allows no more")
+        self._held()
+        self._source.forget()
+        self._guards.before(change)
+        if change.level == Risk.DISRUPTIVE and not self._confirm(change):
+            raise Stopped(f"{claim}: not confirmed")
+        if change.check(self._hand):
+            self._say(f"{claim}: {_whom(change)} is {change.after or 'changed'} already")
+            return True
+        for command in change.typed:
+            self._say(f"{claim}: {command}")
+        self.done.begun = True
+        number = self._journal.intend(change)  # type: ignore[arg-type]
+        try:
+            self._keep(change, number)
+            change.apply(self._hand)
+        except Refused as refused:
+            self._journal.became(number, "refused", str(refused))
+            raise
+        except Failed as failed:
+            self._journal.became(number, "failed", str(failed))
+            raise
+        self._journal.became(number, "applied")
+        self.done.changes.setdefault(claim, []).append(change)
+        helped = self._helped(claim, change)
+        self._journal.became(number, "helped" if helped else "did not help")
+        return helped
+
+    def _keep(self, change: Change, number: int) -> None:
+        text = change.kept(self._hand)
+        if text:
+            path = self._journal.path.with_name(f"{self._journal.path.stem}-{number}-{change.claim}.txt")
+            path.write_text(text)
+
+    def _helped(self, claim: str, change: Change) -> bool:
+        """Wait until a change has settled and shows: its claim holds, or its remedy does not ask for it any more."""
+        end = time.monotonic() + self._patience(change)
+        said = ""
+        while True:
+            self._held()
+            try:
+                left = change.unsettled(self._hand)
+            except Failed as failed:  # who is asked may be what was restarted
+                left = str(failed)
+            if not left:
+                judgement = self._judge(claim)
+                if judgement.outcome in WELL:
+                    return True
+                if judgement.outcome == VIOLATED and not self._asked_again(change):
+                    return True
+                left = "; ".join(judgement.offenders[:1]) or judgement.reason
+            if left != said:
+                self._say(f"{claim}: {left} ({max(end - time.monotonic(), 0):.0f} s left)")
+                said = left
+            if time.monotonic() >= end:
+                return False
+            time.sleep(self._profile.settle_poll_s)
+
+    def _patience(self, change: Change) -> float:
+        """Return how long a change may take until it shows, in seconds: hours only where data is on the move."""
+        limits = self._profile.remedies
+        if change.level == Risk.DISRUPTIVE:
+            return limits.settle_disruptive_s
+        return limits.settle_moves_data_s if getattr(change, "recovers", False) else limits.settle_safe_s
+
+    def _asked_again(self, change: Change) -> bool:
+        """Whether a remedy asks for a change once more: for the same one, or for the pod that was made in its place.
+
+        A remedy that cannot tell may ask for it still.
+        """
+        try:
+            wanted = self._remedies[change.claim].changes(self._source, self._profile)
+        except (NotConcerned, Unavailable):
+            return True
+        if change.key in {other.key for other in wanted}:
+            return True
+        if not isinstance(change, Delete):
+            return False
+        new = [other for other in wanted if isinstance(other, Delete) and other.key not in self._meant]
+        return any(other.workload == change.workload for other in new)
+
+    def _finish_what_was_cut_off(self) -> None:
+        """Make the change whole that a killed run was at, where this goes on with its journal."""
+        for entry in self._journal.contents.cut_off:
+            change, number = entry.change, entry.intended.number
+            self._say(f"{change.claim}: going on with what was cut off: {change.typed[0]}")
+            self.done.begun = True
+            if not change.check(self._hand):
+                change.apply(self._hand)
+            self._journal.became(number, "applied", "by a run that went on")
+            self.done.changes.setdefault(change.claim, []).append(change)
+
+
+def _whom(change: Change) -> str:
+    return identity(change.offender)
+
+
+def undone(journal: Journal, hand: Hand, last: int | None, say: Callable[[str], None], held: Callable[[], None]) -> int:
+    """Undo what stands in a journal, the last change first; return how many were undone. Raises `Refused`, `Failed`."""
+    count = 0
+    for entry in journal.contents.standing(last):
+        held()
+        change, number = entry.change, entry.intended.number
+        if not change.typed_undo:
+            say(f"{change.claim}: nothing to undo: {change.typed[0]}")
+            journal.became(number, "undone", "nothing was left to undo")
+            continue
+        for command in change.typed_undo:
+            say(f"{change.claim}: {command}")
+        made = change.undo(hand)
+        journal.became(number, "undone", "" if made else "it was not in place")
+        count += made
+        hand.wait_until(f"{change.claim} to settle", lambda change=change: change.unsettled(hand))  # type: ignore[misc]
+    return count

@@ -1,0 +1,237 @@
+"""The hand that changes a cloud: its Kubernetes API, with the credentials of the run. Facts are not read through it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+import urllib3
+
+from seatrial.fixtures import podexec
+from seatrial.fixtures.question import Unavailable
+from seatrial.fixtures.resources import PATHS
+from seatrial.fixtures.settings import OpenStackLogin
+from seatrial.plugins.remediation.change import Failed, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from seatrial.fixtures.question import Answer
+    from seatrial.fixtures.tenant_session import Session
+    from seatrial.plugins.remediation.risk import Right
+
+PATIENCE = 30.0
+"""Seconds that one request may take."""
+EXEC_PATIENCE = 120.0
+"""Seconds that one command in a pod may take."""
+
+_ALSO = {
+    "clusterrolebindings": "/apis/rbac.authorization.k8s.io/v1",
+    "selfsubjectaccessreviews": "/apis/authorization.k8s.io/v1",
+}
+JSON_PATCH = "application/json-patch+json"
+
+_MISSING, _CONFLICT, _INVALID, _FORBIDDEN = 404, 409, 422, 403
+
+
+class Conflict(Failed):
+    """Somebody else wrote the object in between."""
+
+
+class Where(msgspec.Struct, frozen=True, kw_only=True):
+    """The pod that a command runs in: by name, or the first ready one with these labels (`app=x,component=y`).
+
+    `spelled` is what kubectl exec takes for it.
+    """
+
+    namespace: str
+    spelled: str
+    pod: str = ""
+    selector: str = ""
+    container: str = ""
+
+    def typed(self, argv: Sequence[str], *, stdin: bool = False) -> str:
+        """Return the command as an operator would type it."""
+        inside = f" -c {self.container}" if self.container else ""
+        given = " -i" if stdin else ""
+        return f"kubectl -n {self.namespace} exec{given} {self.spelled}{inside} -- {shlex.join(argv)}"
+
+
+def object_path(kind: str, namespace: str = "", name: str = "") -> str:
+    """Return the API's path of an object, or of the list of its kind."""
+    api = PATHS.get(kind) or _ALSO[kind]
+    place = f"{api}/namespaces/{namespace}/{kind}" if namespace else f"{api}/{kind}"
+    return f"{place}/{name}" if name else place
+
+
+def group_of(kind: str) -> str:
+    """Return the API group of a kind; empty for the core."""
+    api = PATHS.get(kind) or _ALSO[kind]
+    return api.split("/")[2] if api.startswith("/apis/") else ""
+
+
+class Hand:
+    """Writes to a cloud."""
+
+    def __init__(
+        self,
+        client: Any,
+        patience_s: float,
+        poll_s: float,
+        say: Callable[[str], None],
+        login: OpenStackLogin | None = None,
+    ) -> None:
+        """Take the kubernetes client that `fixtures.target.connect` returns. Contacts nothing.
+
+        What is waited for is looked at every `poll_s` seconds and given up after `patience_s`; `say` hears of it.
+        """
+        self._client = client
+        self._host = client.configuration.host
+        self.patience_s = patience_s
+        self._poll_s = poll_s
+        self._say = say
+        self._login = login or OpenStackLogin()
+
+    @property
+    def server(self) -> str:
+        """The API server's address."""
+        return str(self._host)
+
+    @cached_property
+    def openstack(self) -> Session:
+        """A session with OpenStack, as `clouds.yaml` says. Raises `Failed` where nobody can log in."""
+        from seatrial.fixtures.tenant_login import login_of  # noqa: PLC0415 - for those who log in
+        from seatrial.fixtures.tenant_session import Session  # noqa: PLC0415 - likewise
+
+        try:
+            return Session(login_of(self._login))
+        except Unavailable as unavailable:
+            raise Failed(str(unavailable)) from unavailable
+
+    def get(self, path: str) -> dict[str, Any] | None:
+        """Return an object or a list, None where there is none. Raises `Failed`."""
+        status, body = self._request("GET", path)
+        return None if status == _MISSING else _read(status, body, f"GET {path}")
+
+    def send(self, method: str, path: str, body: Any, content: str = "application/json") -> dict[str, Any]:
+        """Write an object. Raises `Conflict` where it was written meanwhile, else `Failed`."""
+        status, said = self._request(method, path, body, content)
+        if status in {_CONFLICT, _INVALID} and (status == _CONFLICT or content == JSON_PATCH):
+            raise Conflict(f"{method} {path}: {_message(said)}")
+        return _read(status, said, f"{method} {path}")
+
+    def delete(self, path: str, uid: str = "") -> bool:
+        """Delete an object, the one with this uid and no other; False where it is gone already. Raises `Failed`."""
+        body = {"preconditions": {"uid": uid}} if uid else {}
+        status, said = self._request("DELETE", path, body)
+        if status == _MISSING:
+            return False
+        if status == _CONFLICT:
+            raise Refused(f"{path.rpartition('/')[2]} is another one than was judged: {_message(said)}")
+        _read(status, said, f"DELETE {path}")
+        return True
+
+    def pod(self, where: Where) -> str:
+        """Return the pod that is meant. Raises `Failed` where none is ready."""
+        if where.pod:
+            return where.pod
+        path = f"{object_path('pods', where.namespace)}?labelSelector={quote(where.selector)}"
+        for pod in (self.get(path) or {}).get("items", []):
+            conditions = (pod.get("status") or {}).get("conditions") or []
+            if any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions):
+                return str(pod["metadata"]["name"])
+        raise Failed(f"no pod labelled {where.selector} is ready in {where.namespace}")
+
+    def run(self, where: Where, argv: Sequence[str], limit: float = EXEC_PATIENCE, *, stdin: bytes = b"") -> Answer:
+        """Run a command in a pod and return what it said, whatever its exit status. Raises `Failed` if unheard."""
+        pod = self.pod(where)
+        answer = podexec.run(self._client, where.namespace, pod, where.container, argv, limit, stdin)
+        if answer.error:
+            raise Failed(f"{where.namespace}/{pod}: {answer.error}")
+        return answer
+
+    def done(self, where: Where, argv: Sequence[str], limit: float = EXEC_PATIENCE, *, stdin: bytes = b"") -> str:
+        """Run a command in a pod and return what it printed. Raises `Failed` unless it succeeds."""
+        answer = self.run(where, argv, limit, stdin=stdin)
+        if answer.exit:
+            said = (answer.stderr.strip() or answer.text.strip()).splitlines()
+            raise Failed(f"{' '.join(argv)[:120]}: exit status {answer.exit}: {said[-1] if said else ''}")
+        return answer.text
+
+    def wait_until(self, what: str, left: Callable[[], str]) -> None:
+        """Return once `left` says nothing any more. Raises `Failed` when the time is up."""
+        end = time.monotonic() + self.patience_s
+        said = ""
+        while remaining := left():
+            if remaining != said:
+                self._say(f"  waiting for {what}: {remaining}")
+                said = remaining
+            if time.monotonic() >= end:
+                raise Failed(f"{what}: {remaining} after {self.patience_s:.0f} s")
+            time.sleep(self._poll_s)
+
+    def may(self, right: Right) -> bool:
+        """Ask the API server whether these credentials have a right. Raises `Failed`."""
+        asked = {
+            "verb": right.verb,
+            "group": right.group,
+            "resource": right.resource,
+            "subresource": right.subresource,
+            "namespace": right.namespace,
+        }
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {key: value for key, value in asked.items() if value}},
+        }
+        said = self.send("POST", object_path("selfsubjectaccessreviews"), review)
+        return bool((said.get("status") or {}).get("allowed"))
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.rest_client.pool_manager.clear()
+
+    def _request(
+        self, method: str, path: str, body: Any = None, content: str = "application/json"
+    ) -> tuple[int, bytes]:
+        headers = {**self._client.default_headers, "Accept": "application/json", **podexec.credentials(self._client)}
+        if body is not None:
+            headers["Content-Type"] = content
+        try:
+            response = self._client.rest_client.pool_manager.request(
+                method,
+                self._host + path,
+                body=None if body is None else json.dumps(body).encode(),
+                headers=headers,
+                timeout=urllib3.Timeout(connect=PATIENCE / 3, read=PATIENCE),
+                retries=False,
+                redirect=False,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise Failed(f"API server {self._host}: {error}") from error
+        return response.status, bytes(response.data)
+
+
+def _read(status: int, body: bytes, what: str) -> dict[str, Any]:
+    if status == _FORBIDDEN:
+        raise Failed(f"{what}: not allowed; docs/remedies.md lists what each remedy needs: {_message(body)}")
+    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own numbers
+        raise Failed(f"{what}: status {status}: {_message(body)}")
+    try:
+        said = json.loads(body or b"{}")
+    except ValueError as error:
+        raise Failed(f"{what}: half an answer: {error}") from error
+    return said if isinstance(said, dict) else {}
+
+
+def _message(body: bytes) -> str:
+    try:
+        text = str(json.loads(body).get("message") or "")
+    except (ValueError, AttributeError):
+        text = body[:200].decode(errors="replace")
+    return " ".join(text.split())[:300]

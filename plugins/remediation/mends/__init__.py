@@ -1,0 +1,1 @@
+"""What mends the claims, a file for each subsystem."""

@@ -1,0 +1,351 @@
+"""The migration of dnsmasq's volumes from ReadWriteOnce to ReadWriteMany, and its way back: steps with a journal.
+
+Each step first writes down what it found and then acts, so that a run that is killed anywhere can be gone on with: what
+a step found is never looked up again once it has begun. Nothing is deleted before its copy has the same checksums.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from seatrial.plugins.remediation import volume_copy
+from seatrial.plugins.remediation.change import Failed, Refused
+from seatrial.plugins.remediation.hand import object_path
+from seatrial.plugins.remediation.objects import pods_missing
+from seatrial.plugins.remediation.volumes import (
+    BACKUP,
+    BLOCK,
+    DEFAULT_CLASS,
+    FORWARD,
+    RIGHTS,
+    SHARED,
+    SINGLE,
+    annotations_of,
+    claim_definition,
+    definition,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from seatrial.plugins.remediation.hand import Hand
+    from seatrial.plugins.remediation.journal import Journal, StepEntry
+    from seatrial.plugins.remediation.volumes import Wanted
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step: what it writes down before it acts, what it does with that, and how an operator would do it."""
+
+    name: str
+    look: Callable[[], dict[str, Any]]
+    act: Callable[[dict[str, Any]], dict[str, Any]]
+    typed: tuple[str, ...]
+
+
+class Migration:
+    """One way, forward or back."""
+
+    def __init__(
+        self, hand: Hand, journal: Journal, wanted: Wanted, direction: str, say: Callable[[str], None]
+    ) -> None:
+        self._hand = hand
+        self._journal = journal
+        self._wanted = wanted
+        self._forward = direction == FORWARD
+        self._direction = direction
+        self._say = say
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps in their order: eleven forward, ten back."""
+        w = self._wanted
+        space, both = f"kubectl -n {w.namespace}", " ".join(w.claims)
+        temporary = " ".join(f"{claim}-new" for claim in w.claims)
+        mode = SHARED if self._forward else SINGLE
+        scale = f"{space} scale statefulset"
+        steps = [
+            Step(
+                "take ArgoCD's write access away",
+                self._look_at_binding,
+                self._delete_binding,
+                (
+                    f"kubectl get clusterrolebinding {w.binding} -o yaml > binding.yaml",
+                    f"kubectl delete clusterrolebinding {w.binding}",
+                ),
+            ),
+            Step(
+                "scale down",
+                self._look_at_replicas,
+                self._scale_down,
+                tuple(f"{scale} {name} --replicas=0" for name in w.workloads),
+            ),
+            Step(
+                "back up the claims",
+                self._look_at_claims,
+                self._back_up,
+                (f"{space} get pvc {both} -o yaml > claims.yaml",),
+            ),
+            Step("make temporary claims", dict, self._make_temporary, (f"{space} create -f temporary.yaml  # {mode}",)),
+            Step("copy to them", dict, self._copy_out, (f"{space} create -f copy-job.yaml  # rsync, then sha256sum",)),
+            Step("delete the old claims", dict, self._delete_old, (f"{space} delete pvc {both}",)),
+            Step("recreate the claims", dict, self._recreate, (f"{space} create -f claims.yaml  # {mode}",)),
+            Step("copy back", dict, self._copy_back, (f"{space} create -f copy-back-job.yaml",)),
+            Step("delete the temporary claims", dict, self._delete_temporary, (f"{space} delete pvc {temporary}",)),
+            Step(
+                "scale up and verify",
+                dict,
+                self._scale_up,
+                tuple(f"{scale} {name} --replicas={count}" for name, count in w.workloads.items()),
+            ),
+            Step("give ArgoCD its write access back", dict, self._restore_binding, ("kubectl create -f binding.yaml",)),
+        ]
+        return tuple(step for step in steps if self._forward or step.name != "back up the claims")
+
+    def check(self) -> None:
+        """Refuse what cannot end well. Raises `Refused` or `Failed`."""
+        missing = [right for right in sorted(set(RIGHTS)) if not self._hand.may(right)]
+        missing = [right for right in missing if right.resource != "selfsubjectaccessreviews"]
+        if missing:
+            raise Refused(f"rights are missing (docs/remedies.md lists them): {', '.join(map(str, missing))}")
+        self._class()
+        if not self._forward and not self._backup():
+            raise Refused(f"there is no backup: neither in {self._journal.path} nor in ConfigMap {BACKUP}")
+
+    def run(self) -> None:
+        """Go through the steps that are not done yet. Raises `Refused` or `Failed`; what was done stays done."""
+        for number, step in enumerate(self.steps, start=1):
+            known = self._known(step.name)
+            if known is not None and known.done:
+                continue
+            self._say(f"{number} of {len(self.steps)}: {step.name}")
+            found = known.found if known is not None else {**step.look(), "wanted": asdict(self._wanted)}
+            if known is None:
+                self._journal.begin_step(self._direction, step.name, found)
+            self._journal.end_step(self._direction, step.name, step.act(found))
+
+    @property
+    def finished(self) -> bool:
+        """Whether every step of this way is done."""
+        return all((known := self._known(step.name)) is not None and known.done for step in self.steps)
+
+    def _known(self, name: str) -> StepEntry | None:
+        """Return what is known of a step; nothing where the other way was gone since."""
+        contents = self._journal.contents
+        return contents.step(self._direction, name) if contents.way == self._direction else None
+
+    def told(self) -> list[str]:
+        """Return the plan, with each object as it is now."""
+        lines = []
+        for number, step in enumerate(self.steps, start=1):
+            lines.append(f"{number}. {step.name}")
+            lines += [f"     {command}" for command in step.typed]
+        for claim in self._wanted.claims:
+            live = self._claim(claim)
+            spec = (live or {}).get("spec") or {}
+            now = (
+                f"{' '.join(spec.get('accessModes') or [])} on {spec.get('storageClassName')}" if live else "not there"
+            )
+            mode = SHARED if self._forward else SINGLE
+            lines.append(f"persistentvolumeclaim {self._wanted.namespace}/{claim}: {now} -> {mode} on {self._class()}")
+        for name, count in self._wanted.workloads.items():
+            live = self._hand.get(object_path("statefulsets", self._wanted.namespace, name))
+            now = live["spec"].get("replicas") if live else "not there"
+            lines.append(f"statefulset {self._wanted.namespace}/{name}: {now} -> 0 -> {count} replicas")
+        binding = self._hand.get(object_path("clusterrolebindings", "", self._wanted.binding))
+        there = "taken away and given back" if binding else "not there: nothing to take away"
+        lines.append(f"clusterrolebinding {self._wanted.binding}: {there}")
+        return lines
+
+    def _done(self, name: str) -> dict[str, Any]:
+        """Return what a step of this way left behind."""
+        known = self._journal.contents.step(self._direction, name)
+        return known.left if known else {}
+
+    def _found(self, name: str, direction: str = "") -> dict[str, Any]:
+        known = self._journal.contents.step(direction or self._direction, name)
+        return known.found if known else {}
+
+    def _class(self) -> str:
+        """Return the storage class to move to. Raises `Refused` where there is none, or where it cannot share."""
+        classes = {c["metadata"]["name"]: c for c in (self._hand.get(object_path("storageclasses")) or {})["items"]}
+        name = self._wanted.storage_class
+        if not self._forward and not name:
+            default = [n for n, c in classes.items() if annotations_of(c).get(DEFAULT_CLASS) == "true"]
+            if not default:
+                raise Refused("the cluster has no default storage class: name one with --storage-class")
+            return str(default[0])
+        if name not in classes:
+            raise Refused(f"there is no storage class {name}: it has {', '.join(sorted(classes)) or 'none'}")
+        provisioner = str(classes[name].get("provisioner"))
+        if self._forward and any(fnmatchcase(provisioner, pattern) for pattern in BLOCK):
+            raise Refused(f"storage class {name} is of {provisioner}, which cannot be written on several nodes")
+        return name
+
+    def _look_at_binding(self) -> dict[str, Any]:
+        live = self._hand.get(object_path("clusterrolebindings", "", self._wanted.binding))
+        return {"binding": definition(live, ("roleRef", "subjects")) if live else None}
+
+    def _delete_binding(self, _found: dict[str, Any]) -> dict[str, Any]:
+        self._hand.delete(object_path("clusterrolebindings", "", self._wanted.binding))
+        return {}
+
+    def _restore_binding(self, _found: dict[str, Any]) -> dict[str, Any]:
+        binding = self._found("take ArgoCD's write access away").get("binding")
+        if binding and self._hand.get(object_path("clusterrolebindings", "", self._wanted.binding)) is None:
+            self._hand.send("POST", object_path("clusterrolebindings"), binding)
+        return {}
+
+    def _look_at_replicas(self) -> dict[str, Any]:
+        found = {}
+        for name in self._wanted.workloads:
+            live = self._hand.get(object_path("statefulsets", self._wanted.namespace, name))
+            if live is None:
+                raise Refused(f"there is no statefulset {self._wanted.namespace}/{name}")
+            found[name] = live["spec"].get("replicas", 1)
+        return {"replicas": found}
+
+    def _scale_down(self, _found: dict[str, Any]) -> dict[str, Any]:
+        for name in self._wanted.workloads:
+            self._scale(name, 0)
+        for name in self._wanted.workloads:
+            self._hand.wait_until(f"the pods of {name} to be gone", lambda name=name: self._pods_of(name))  # type: ignore[misc]
+        return {}
+
+    def _scale_up(self, _found: dict[str, Any]) -> dict[str, Any]:
+        for name, count in self._wanted.workloads.items():
+            self._scale(name, count)
+        space = self._wanted.namespace
+        for name in self._wanted.workloads:
+            self._hand.wait_until(
+                f"{name} to be ready",
+                lambda name=name: pods_missing(self._hand, "statefulsets", space, name),  # type: ignore[misc]
+            )
+        return {}
+
+    def _scale(self, name: str, count: int) -> None:
+        path = object_path("statefulsets", self._wanted.namespace, name)
+        self._hand.send("PATCH", path, {"spec": {"replicas": count}}, "application/merge-patch+json")
+
+    def _pods_of(self, name: str) -> str:
+        live = self._hand.get(object_path("statefulsets", self._wanted.namespace, name)) or {}
+        left = (live.get("status") or {}).get("replicas", 0)
+        return f"{left} pods are left" if left else ""
+
+    def _look_at_claims(self) -> dict[str, Any]:
+        claims = {}
+        for name in self._wanted.claims:
+            live = self._claim(name)
+            if live is None:
+                raise Refused(f"there is no persistentvolumeclaim {self._wanted.namespace}/{name}")
+            claims[name] = {"uid": live["metadata"]["uid"], "definition": claim_definition(live)}
+        return {"claims": claims}
+
+    def _back_up(self, found: dict[str, Any]) -> dict[str, Any]:
+        text = json.dumps(found["claims"], indent=1)
+        self._journal.path.with_name(f"{self._journal.path.stem}-claims.json").write_text(text)
+        path = object_path("configmaps", self._wanted.namespace, BACKUP)
+        data = {"claims.json": text}
+        if self._hand.get(path) is None:
+            metadata = {"name": BACKUP, "namespace": self._wanted.namespace}
+            backup = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+            self._hand.send("POST", object_path("configmaps", self._wanted.namespace), backup)
+        else:
+            self._hand.send("PATCH", path, {"data": data}, "application/merge-patch+json")
+        return {}
+
+    def _backup(self) -> dict[str, Any]:
+        """Return the claims as they were before the migration, from the journal or the cluster."""
+        found = self._found("back up the claims", FORWARD).get("claims")
+        if found:
+            return dict(found)
+        live = self._hand.get(object_path("configmaps", self._wanted.namespace, BACKUP))
+        return dict(json.loads(live["data"]["claims.json"])) if live else {}
+
+    def _make_temporary(self, _found: dict[str, Any]) -> dict[str, Any]:
+        for name in self._wanted.claims:
+            definition = self._backup()[name]["definition"]
+            size = {"requests": {"storage": self._wanted.temporary_size}}
+            metadata = {"name": f"{name}-new", "labels": {volume_copy.LABEL: "temporary"}, "annotations": {}}
+            self._create(self._as_wanted(definition, metadata, size))
+        return {}
+
+    def _copy_out(self, _found: dict[str, Any]) -> dict[str, Any]:
+        return {"copies": {name: self._copied(name, f"{name}-new") for name in self._wanted.claims}}
+
+    def _delete_old(self, _found: dict[str, Any]) -> dict[str, Any]:
+        copies = self._done("copy to them").get("copies", {})
+        for name in self._wanted.claims:
+            if not copies.get(name, {}).get("digest") or self._claim(f"{name}-new") is None:
+                raise Refused(f"{name} is not deleted: nothing proves that its copy is whole")
+            live = self._claim(name)
+            if live is not None:
+                self._hand.delete(
+                    object_path("persistentvolumeclaims", self._wanted.namespace, name), live["metadata"]["uid"]
+                )
+            self._gone(name)
+        return {}
+
+    def _recreate(self, _found: dict[str, Any]) -> dict[str, Any]:
+        for name in self._wanted.claims:
+            definition = self._backup()[name]["definition"]
+            self._create(self._as_wanted(definition, definition["metadata"], definition["spec"]["resources"]))
+        return {}
+
+    def _copy_back(self, _found: dict[str, Any]) -> dict[str, Any]:
+        copies = self._done("copy to them")["copies"]
+        back = {name: self._copied(f"{name}-new", name) for name in self._wanted.claims}
+        for name, copy in back.items():
+            if copy != copies[name]:
+                raise Failed(f"{name}: {copy} came back, {copies[name]} was there; its copy is kept in {name}-new")
+        return {"copies": back}
+
+    def _delete_temporary(self, _found: dict[str, Any]) -> dict[str, Any]:
+        back = self._done("copy back").get("copies", {})
+        for name in self._wanted.claims:
+            if not back.get(name, {}).get("digest") or self._claim(name) is None:
+                raise Refused(f"{name}-new is not deleted: nothing proves that {name} is whole")
+            live = self._claim(f"{name}-new")
+            if live is not None:
+                path = object_path("persistentvolumeclaims", self._wanted.namespace, f"{name}-new")
+                self._hand.delete(path, live["metadata"]["uid"])
+            self._gone(f"{name}-new")
+        return {}
+
+    def _copied(self, source: str, target: str) -> dict[str, Any]:
+        w = self._wanted
+        copy = volume_copy.copied(self._hand, w.namespace, source, target, w.image, w.tool)
+        self._say(f"  {source} -> {target}: {copy['files']} files, sha256 {copy['digest'][:16]}")
+        return copy
+
+    def _claim(self, name: str) -> dict[str, Any] | None:
+        return self._hand.get(object_path("persistentvolumeclaims", self._wanted.namespace, name))
+
+    def _gone(self, name: str) -> None:
+        self._hand.wait_until(f"claim {name} to be gone", lambda: "it is still there" if self._claim(name) else "")
+
+    def _create(self, definition: dict[str, Any]) -> None:
+        """Create a claim, if it is not there; one that is there must be as it should be. Raises `Refused`."""
+        name, modes = definition["metadata"]["name"], definition["spec"]["accessModes"]
+        live = self._claim(name)
+        if live is None:
+            self._hand.send("POST", object_path("persistentvolumeclaims", self._wanted.namespace), definition)
+        elif live["spec"].get("accessModes") != modes:
+            raise Refused(f"claim {name} is there with {live['spec'].get('accessModes')}: somebody else made it")
+
+    def _as_wanted(self, definition: dict[str, Any], metadata: dict[str, Any], resources: Any) -> dict[str, Any]:
+        spec = {
+            "accessModes": [SHARED if self._forward else SINGLE],
+            "storageClassName": self._class(),
+            "volumeMode": definition["spec"].get("volumeMode", "Filesystem"),
+            "resources": resources,
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {**metadata, "namespace": self._wanted.namespace},
+            "spec": spec,
+        }

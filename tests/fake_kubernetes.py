@@ -1,0 +1,323 @@
+"""An API server on loopback that keeps objects, their versions and their preconditions, and runs `exec` by a script.
+
+No more of Kubernetes than what a mending run writes to: JSON patches with tests, merge patches, Leases, reviews of
+rights, deletions with a uid, and commands in pods by websocket.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import copy
+import hashlib
+import json
+import struct
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+from seatrial.fixtures.resources import PATHS
+
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "%s"}}]
+users: [{name: u, user: {token: sesame}}]
+contexts: [{name: c, context: {cluster: c, user: u}}]
+current-context: c
+"""
+_MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_CLUSTER_WIDE = {"nodes", "persistentvolumes", "namespaces", "storageclasses", "clusterrolebindings"}
+
+
+class FakeKubernetes:
+    """Objects by their path. `runs` answers commands: from (pod, argv) to (stdout, exit status)."""
+
+    def __init__(self):
+        self.objects = {}
+        self.version = 0
+        self.lock = threading.RLock()
+        self.asked = []
+        self.refused = set()
+        """Verbs and resources, as `patch nodes`, that reviews deny."""
+        self.before_write = []
+        """Functions that are called, once each, before a write is done: another client's doing."""
+        self.after_write = []
+        """Functions that are called after each write, with the verb and the path: what controllers do."""
+        self.around_write = []
+        """Functions that are called with the number of a write and whether it is done: what kills a client in it."""
+        self.writes = 0
+        self.commands = []
+        self.runs = lambda _pod, _argv: ("", 0)
+        server = self
+
+        class Handler(_Handler):
+            cloud = server
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.http.handle_error = lambda *_: None  # a client that is killed resets its connection
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.http.shutdown()
+        self.http.server_close()
+
+    def put(self, kind, item):
+        """Keep an object, as somebody else would write it."""
+        with self.lock:
+            self.version += 1
+            metadata = item["metadata"]
+            metadata.setdefault("uid", f"uid-{self.version}")
+            metadata["resourceVersion"] = str(self.version)
+            self.objects[self.path(kind, metadata)] = item
+            return item
+
+    def get(self, kind, name, namespace=""):
+        return self.objects.get(self.path(kind, {"name": name, "namespace": namespace}))
+
+    @staticmethod
+    def path(kind, metadata):
+        api = PATHS.get(kind) or "/apis/rbac.authorization.k8s.io/v1"
+        space = f"/namespaces/{metadata['namespace']}" if metadata.get("namespace") else ""
+        return f"{api}{space}/{kind}/{metadata['name']}"
+
+    def node(self, name, *, cordoned=False, **labels):
+        spec = {"unschedulable": True} if cordoned else {}
+        conditions = [{"type": "Ready", "status": "True"}]
+        return self.put(
+            "nodes", {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": {"conditions": conditions}}
+        )
+
+    def pod(self, name, namespace="n", node="n1", containers=("c",), **labels):
+        return self.put(
+            "pods",
+            {
+                "metadata": {"name": name, "namespace": namespace, "labels": labels},
+                "spec": {"nodeName": node, "containers": [{"name": c} for c in containers]},
+                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+            },
+        )
+
+    def written(self):
+        """Return the verbs and resources of all writes but those of Leases and reviews."""
+        own = ("leases", "selfsubjectaccessreviews")
+        return [(verb, path) for verb, path in self.asked if verb != "GET" and not any(o in path for o in own)]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    cloud: FakeKubernetes
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        path, query = parts.path, parse_qs(parts.query)
+        if path.endswith("/exec"):
+            self._exec(path, query)
+            return
+        self.cloud.asked.append(("GET", path))
+        if path == "/version":
+            self._say(200, {"gitVersion": "v1.35.4", "major": "1", "minor": "35"})
+            return
+        with self.cloud.lock:
+            if path in self.cloud.objects:
+                self._say(200, self.cloud.objects[path])
+                return
+            kind = path.rpartition("/")[2]
+            if kind in PATHS:
+                wanted = dict(p.split("=") for p in query.get("labelSelector", [""])[0].split(",") if p)
+                items = [
+                    item
+                    for key, item in sorted(self.cloud.objects.items())
+                    if key.startswith(PATHS[kind])
+                    and f"/{kind}/" in key
+                    and (path == f"{PATHS[kind]}/{kind}" or key.startswith(f"{path}/"))
+                    and wanted.items() <= (item["metadata"].get("labels") or {}).items()
+                ]
+                self._say(200, {"kind": "List", "metadata": {}, "items": items})
+                return
+        self._say(404, {"message": "not found"})
+
+    def do_POST(self):
+        self._around(done=False)
+        self._post()
+        self._around(done=True)
+
+    def do_PATCH(self):
+        self._around(done=False)
+        self._patch()
+        self._around(done=True)
+
+    def do_DELETE(self):
+        self._around(done=False)
+        self._delete()
+        self._around(done=True)
+
+    def _around(self, *, done):
+        if "leases" in self.path or "reviews" in self.path:
+            return
+        self.cloud.writes += not done
+        for function in self.cloud.around_write:
+            function(self.cloud.writes, done)
+
+    def _post(self):
+        body, path = self._body(), self.path
+        self.cloud.asked.append(("POST", path))
+        if path.endswith("selfsubjectaccessreviews"):
+            asked = body["spec"]["resourceAttributes"]
+            allowed = f"{asked['verb']} {asked['resource']}" not in self.cloud.refused
+            self._say(201, {"status": {"allowed": allowed}})
+            return
+        with self.cloud.lock:
+            key = f"{path}/{body['metadata']['name']}"
+            if key in self.cloud.objects:
+                self._say(409, {"message": "already exists"})
+                return
+            self._kept(key, body, 201)
+        self._told("POST", path)
+
+    def do_PUT(self):
+        body, path = self._body(), self.path
+        self.cloud.asked.append(("PUT", path))
+        with self.cloud.lock:
+            live = self.cloud.objects.get(path)
+            if live is None or live["metadata"]["resourceVersion"] != body["metadata"].get("resourceVersion"):
+                self._say(409, {"message": "the object has been modified"})
+                return
+            self._kept(path, body)
+
+    def _patch(self):
+        body, path = self._body(), self.path
+        self.cloud.asked.append(("PATCH", path))
+        while self.cloud.before_write:
+            self.cloud.before_write.pop(0)()
+        with self.cloud.lock:
+            live = copy.deepcopy(self.cloud.objects.get(path))
+            if live is None:
+                self._say(404, {"message": "not found"})
+                return
+            try:
+                new = _patched(live, body) if "json-patch" in self.headers["Content-Type"] else _merged(live, body)
+            except (KeyError, IndexError, ValueError) as error:
+                self._say(422, {"message": str(error)})
+                return
+            self._kept(path, new)
+        self._told("PATCH", path)
+
+    def _delete(self):
+        body, path = self._body(), self.path
+        self.cloud.asked.append(("DELETE", path))
+        with self.cloud.lock:
+            live = self.cloud.objects.get(path)
+            if live is None:
+                self._say(404, {"message": "not found"})
+                return
+            uid = (body.get("preconditions") or {}).get("uid")
+            if uid and uid != live["metadata"]["uid"]:
+                self._say(409, {"message": "the UID in the precondition does not match"})
+                return
+            del self.cloud.objects[path]
+            self._say(200, {})
+        self._told("DELETE", path)
+
+    def _told(self, verb, path):
+        for function in self.cloud.after_write:
+            function(verb, path)
+
+    def _kept(self, path, item, status=200):
+        self.cloud.version += 1
+        item["metadata"].setdefault("uid", f"uid-{self.cloud.version}")
+        item["metadata"]["resourceVersion"] = str(self.cloud.version)
+        self.cloud.objects[path] = item
+        self._say(status, item)
+
+    def _body(self):
+        return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+
+    def _say(self, status, body):
+        said = json.dumps(body).encode()
+        with contextlib.suppress(OSError):  # whoever asked was killed: what was written is written all the same
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+    def _exec(self, path, query):
+        pod, argv = path.split("/")[-2], tuple(query["command"])
+        self.cloud.commands.append((pod, argv))
+        accept = base64.b64encode(hashlib.sha1(self.headers["Sec-WebSocket-Key"].encode() + _MAGIC).digest())
+        self.send_response(101)
+        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade")):
+            self.send_header(name, value)
+        self.send_header("Sec-WebSocket-Accept", accept.decode())
+        self.send_header("Sec-WebSocket-Protocol", "v4.channel.k8s.io")
+        self.end_headers()
+        given = self._heard() if query["stdin"] == ["true"] else b""
+        out, status = self.cloud.runs(pod, argv, given) if given else self.cloud.runs(pod, argv)
+        self._frame(b"\x01" + (out.encode() if isinstance(out, str) else out))
+        causes = {"details": {"causes": [{"reason": "ExitCode", "message": str(status)}]}}
+        ended = {"status": "Success"} if not status else {"status": "Failure", **causes}
+        self._frame(b"\x03" + json.dumps(ended).encode())
+        self._frame(b"\x03\xe8", opcode=8)
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.recv(64)
+
+    def _heard(self):
+        """Return what the client writes to the command in one frame, without its channel."""
+        _, length = self.rfile.read(2)
+        length &= 0x7F
+        if length >= 126:
+            length = int.from_bytes(self.rfile.read(2 if length == 126 else 8), "big")
+        mask = self.rfile.read(4)
+        masked = self.rfile.read(length)
+        plain = bytes(byte ^ mask[at % 4] for at, byte in enumerate(masked))
+        assert plain[:1] == b"\x00", "not on the channel of standard input"
+        return plain[1:]
+
+    def _frame(self, payload, opcode=2):
+        length = len(payload)
+        if length < 126:
+            size = bytes([length])
+        else:
+            size = b"\x7e" + struct.pack(">H", length) if length < 1 << 16 else b"\x7f" + struct.pack(">Q", length)
+        self.wfile.write(bytes([0x80 | opcode]) + size + payload)
+        self.wfile.flush()
+
+
+def _patched(item, operations):
+    """Apply a JSON patch (RFC 6902): test, add, replace, remove."""
+    for operation in operations:
+        keys = [key.replace("~1", "/").replace("~0", "~") for key in operation["path"].split("/")[1:]]
+        parent = item
+        for key in keys[:-1]:
+            parent = parent[int(key)] if isinstance(parent, list) else parent[key]
+        last = int(keys[-1]) if isinstance(parent, list) else keys[-1]
+        if operation["op"] == "test":
+            if parent[last] != operation["value"]:
+                raise ValueError(f"testing value {operation['path']} failed")
+        elif operation["op"] == "remove":
+            del parent[last]
+        elif operation["op"] == "replace" and not isinstance(parent, list) and last not in parent:
+            raise KeyError(last)
+        elif operation["op"] == "add" and isinstance(parent, list):
+            parent.insert(last, operation["value"])
+        else:
+            parent[last] = operation["value"]
+    return item
+
+
+def _merged(item, patch):
+    for key, value in patch.items():
+        if value is None:
+            item.pop(key, None)
+        elif isinstance(value, dict):
+            item[key] = _merged(item.get(key) or {}, value)
+        else:
+            item[key] = value
+    return item
