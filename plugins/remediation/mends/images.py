@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from seatrial.fixtures.registry import Reference
+from seatrial.fixtures.image_reference import Reference
 from seatrial.plugins.remediation.change import Value
 from seatrial.plugins.remediation.declaration import remedy
 from seatrial.plugins.remediation.manual import ByHand
