@@ -214,11 +214,11 @@ WAYS = pytest.mark.parametrize(
 
 
 @WAYS
-def test_killed_at_every_write_in_it_or_after_it_it_is_gone_on_with(tmp_path, what, first, ended):
-    assert killed_at(tmp_path, what, first, ended, lambda number: (number % 2 == 0,)) >= 20
+def test_killed_at_some_writes_it_is_gone_on_with(tmp_path, what, first, ended):
+    assert killed_at(tmp_path, what, first, ended, lambda number: (number % 2 == 0,) if number % 9 == 4 else ()) >= 2
 
 
-@pytest.mark.lab  # not for the lab's sake: a hundred processes are for the complete round
+@pytest.mark.lab  # not for the lab's sake: a hundred processes that wait for each other's Lease are for the round
 @pytest.mark.round
 @WAYS
 def test_killed_in_every_write_and_after_it_it_is_gone_on_with(tmp_path, what, first, ended):
