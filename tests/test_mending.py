@@ -306,6 +306,8 @@ def test_what_does_not_settle_is_mended_then(lab, kubernetes):
     assert (run.status, run.outcome("TST-01")) == (0, "mended"), run.text
 
 
+@pytest.mark.lab  # not for the lab's sake: signals come at their own time on a busy machine; for the round
+@pytest.mark.round
 def test_ctrl_c_in_between_keeps_what_was_judged(lab, kubernetes):
     kubernetes.pod("p")
     kubernetes.node("n1", cordoned=True)
@@ -362,6 +364,8 @@ def test_a_disruptive_change_is_asked_for(lab, kubernetes):
     assert kubernetes.written() == [("DELETE", "/api/v1/namespaces/n/pods/p")], said
 
 
+@pytest.mark.lab  # not for the lab's sake: signals come at their own time on a busy machine; for the round
+@pytest.mark.round
 def test_sigterm_ends_a_run_with_its_journal_told_and_the_lease_given_back(lab, kubernetes):
     kubernetes.pod("p")
     kubernetes.node("n1", cordoned=True)
@@ -502,6 +506,8 @@ def test_while_a_release_is_pending_nothing_is_changed(lab, kubernetes):
     refused(lab.judge("--remedy=safe"), kubernetes, "a Helm release is pending: release n/r: revision 2")
 
 
+@pytest.mark.lab  # not for the lab's sake: signals come at their own time on a busy machine; for the round
+@pytest.mark.round
 def test_a_run_that_was_killed_is_gone_on_with_by_its_journal(lab, kubernetes):
     kubernetes.pod("p")
     kubernetes.node("n1", cordoned=True)

@@ -213,6 +213,8 @@ WAYS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.lab
+@pytest.mark.round
 @WAYS
 def test_killed_at_some_writes_it_is_gone_on_with(tmp_path, what, first, ended):
     assert killed_at(tmp_path, what, first, ended, lambda number: (number % 2 == 0,) if number % 9 == 4 else ()) >= 2

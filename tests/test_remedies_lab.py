@@ -27,7 +27,7 @@ from seatrial.lab.topology import ADMIN_KUBECONFIG, LOGS, SETTINGS
 from seatrial.plugins.remediation.declaration import load
 from seatrial.plugins.remediation.risk import OF_EVERY_RUN
 
-pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
+pytestmark = [pytest.mark.lab, pytest.mark.round, pytest.mark.usefixtures("lab")]
 
 FAULTS = all_faults()
 DOCS = Path(__file__).parents[1] / "docs"
