@@ -206,11 +206,9 @@ def _lacking(cloud: Cloud) -> None:
 
 
 def _silent(cloud: Cloud, since: datetime) -> str | None:
-    _forget_lost_pods(cloud)
-    services = cloud.ask("GET", "compute", "/os-services")["services"]
     silent = [
         f"{service['binary']} on {service['host']}"
-        for service in services
+        for service in _forget_lost_pods(cloud)
         if not service["updated_at"] or datetime.fromisoformat(service["updated_at"]) < since
     ]
     return ", ".join(silent) or None
@@ -227,12 +225,17 @@ def _is_unfinished(job: dict[str, Any]) -> bool:
     return not job["status"].get("succeeded")
 
 
-def _forget_lost_pods(cloud: Cloud) -> None:
-    """Delete Nova's records of pods that are gone; most delete their own when they end, unless the API is away then."""
+def _forget_lost_pods(cloud: Cloud) -> list[dict[str, Any]]:
+    """Delete Nova's records of pods that are gone, and return the others.
+
+    Most pods delete their own when they end, unless the API is away then.
+    """
     pods = {pod["metadata"]["name"] for pod in get("pods", "--namespace", NAMESPACE)["items"]}
-    for service in cloud.ask("GET", "compute", "/os-services", microversion="2.53")["services"]:
-        if service["binary"] != "nova-compute" and service["host"] not in pods:
-            cloud.ask("DELETE", "compute", f"/os-services/{service['id']}", microversion="2.53")
+    services = cloud.ask("GET", "compute", "/os-services", microversion="2.53")["services"]
+    lost = [s for s in services if s["binary"] != "nova-compute" and s["host"] not in pods]
+    for service in lost:
+        cloud.ask("DELETE", "compute", f"/os-services/{service['id']}", microversion="2.53")
+    return [service for service in services if service not in lost]
 
 
 def _down(cloud: Cloud) -> str | None:

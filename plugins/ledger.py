@@ -23,10 +23,16 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["seatrial_run"] = node.config.stash[GATE].run
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Let SIGTERM, which a pipeline sends, end a run as Ctrl-C does: cleaned up."""
-    if config.getoption("seatrial_allow") and threading.current_thread() is threading.main_thread():
+def heed_sigterm() -> None:
+    """Let SIGTERM, which a pipeline sends, end a run as Ctrl-C does."""
+    if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Clean up after SIGTERM as well."""
+    if config.getoption("seatrial_allow"):
+        heed_sigterm()
 
 
 @pytest.hookimpl(trylast=True)

@@ -24,7 +24,6 @@ PLUGINS = (
     "seatrial.plugins.summary",
     "seatrial.plugins.allure_labels",
     "seatrial.plugins.remediation.options",
-    "seatrial.plugins.remediation.plugin",
     "seatrial.fixtures.target",
     "seatrial.fixtures.acceptance",
     "seatrial.fixtures.apiserver",

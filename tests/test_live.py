@@ -13,21 +13,13 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from fake_kubernetes import KUBECONFIG
 
 from seatrial.fixtures.live import PATIENCE, Live
 from seatrial.fixtures.question import Http, Kubelets, Logs, Objects, Pods, Raw, Unavailable
 from seatrial.fixtures.settings import Cloud
 from seatrial.fixtures.strict_toml import WrongSetting
 from seatrial.fixtures.target import connect
-
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: "%s"}}]
-users: [{name: u, user: {token: sesame}}]
-contexts: [{name: c, context: {cluster: c, user: u}}]
-current-context: c
-"""
 
 
 class ApiServer:

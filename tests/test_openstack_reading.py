@@ -17,20 +17,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from fake_kubernetes import KUBECONFIG
 
 from seatrial.fixtures.live import Live
 from seatrial.fixtures.question import Api, Endpoints, Objects, Unavailable
 from seatrial.fixtures.settings import Cloud, OpenStackLogin
 from seatrial.fixtures.target import connect
 
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: "%s"}}]
-users: [{name: u, user: {token: sesame}}]
-contexts: [{name: c, context: {cluster: c, user: u}}]
-current-context: c
-"""
 CLOUDS = """
 clouds:
   one:

@@ -6,6 +6,7 @@ import importlib
 import json
 import pkgutil
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from breakage import BREAKAGES, RecordedCloud
 from seatrial.command import catalogue
 from seatrial.command.remedies import as_clusterrole, as_markdown
 from seatrial.fixtures.bundle import Bundle, recorded, reseal, unpack
+from seatrial.fixtures.cluster import PODS
 from seatrial.fixtures.question import NotConcerned, Raw, Unavailable
 from seatrial.fixtures.settings import load_profile
 from seatrial.plugins.remediation.change import Value
@@ -232,8 +234,7 @@ def test_a_waived_object_is_left_as_it_is(tmp_path):
 
 def test_a_plan_of_a_live_cloud_asks_nobody_anew(before):
     heard = Heard(before)
-    known = next(iter(before.heard))
-    assert heard.ask(known) == before.ask(known)
+    assert before.ask(PODS) == heard.ask(PODS)
     with pytest.raises(Unavailable, match="was not asked in this run"):
         heard.ask(Raw("/nobody/asked/this"))
 
@@ -270,20 +271,28 @@ def test_the_reading_role_grants_nothing_that_writes():
     assert [rule["resources"] for rule in writing] == [["pods/exec"], ["services/proxy"]]
 
 
-@pytest.mark.parametrize("claim", SHOWN)
-def test_a_remedy_has_something_to_say_of_the_breakage_of_its_claim(claim, sound, tmp_path, demands):
-    import shutil  # noqa: PLC0415 - of this test alone
+UNHELPED = {
+    "IRON-01": "as many conductors are wanted as should be: those that are not ready are looked into",
+    "MC-01": "as many replicas are wanted as should be: those that are not ready are looked into",
+    "NODE-07": "no pod of the lab makes the nodes' network",
+    "PROM-04": "a receiver is named already: its own log says why it is behind",
+}
+"""Claims whose breakages are not what their remedy mends, and why."""
 
-    breakage = next(b for b in BREAKAGES if b.invariant == claim)
-    folder = tmp_path / "cloud"
-    shutil.copytree(sound, folder)
-    breakage.change(RecordedCloud(folder))
-    reseal(folder)
-    try:
-        found = load()[claim].changes(Bundle(folder), demands)
-    except Unavailable as unread:
-        pytest.skip(f"the recorded answers do not tell where to mend: {unread}")
+
+@pytest.mark.parametrize("claim", SHOWN)
+def test_a_remedy_has_something_to_say_of_a_breakage_of_its_claim(claim, sound, tmp_path, demands):
+    found = []
+    for number, breakage in enumerate(b for b in BREAKAGES if b.invariant == claim):
+        folder = tmp_path / str(number)
+        shutil.copytree(sound, folder)
+        breakage.change(RecordedCloud(folder))
+        reseal(folder)
+        try:
+            found += load()[claim].changes(Bundle(folder), demands)
+        except Unavailable as unread:
+            pytest.skip(f"the recorded answers do not tell where to mend: {unread}")
+    assert bool(found) == (claim not in UNHELPED)
     for change in found:
         assert change.typed
         assert change.offender
-    print(claim, [change.typed for change in found])

@@ -32,6 +32,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.round, pytest.mark.usefixtures("lab")
 FAULTS = all_faults()
 DOCS = Path(__file__).parents[1] / "docs"
 MENDER = "seatrial-mender"
+SPACE = "default"
+"""Where its account is: of those in kube-system the lab's audit log tells nothing."""
 ROLES = ("seatrial-reader", "seatrial-mender", "seatrial-migrator")
 LIMIT = 1500
 
@@ -116,7 +118,7 @@ def mender(lab, tmp_path_factory):  # noqa: ARG001 - the lab must be up
     account = f"""
 apiVersion: v1
 kind: ServiceAccount
-metadata: {{name: {MENDER}, namespace: kube-system}}
+metadata: {{name: {MENDER}, namespace: {SPACE}}}
 """
     bindings = [
         f"""
@@ -124,12 +126,12 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {{name: {MENDER}-{role}}}
 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}
-subjects: [{{kind: ServiceAccount, name: {MENDER}, namespace: kube-system}}]
+subjects: [{{kind: ServiceAccount, name: {MENDER}, namespace: {SPACE}}}]
 """
         for role in ROLES
     ]
     kubectl.apply("\n---\n".join([*roles, account, *bindings]))
-    token = kubectl.kubectl("-n", "kube-system", "create", "token", MENDER, "--duration=8h").strip()
+    token = kubectl.kubectl("-n", SPACE, "create", "token", MENDER, "--duration=8h").strip()
     config = yaml.safe_load(ADMIN_KUBECONFIG.read_text())
     config["users"] = [{"name": MENDER, "user": {"token": token}}]
     config["contexts"][0]["context"]["user"] = MENDER
@@ -138,7 +140,7 @@ subjects: [{{kind: ServiceAccount, name: {MENDER}, namespace: kube-system}}]
     yield path
     for role in ROLES:
         kubectl.kubectl("delete", "clusterrolebinding", f"{MENDER}-{role}")
-    kubectl.kubectl("-n", "kube-system", "delete", "serviceaccount", MENDER)
+    kubectl.kubectl("-n", SPACE, "delete", "serviceaccount", MENDER)
 
 
 class Gate:
@@ -242,7 +244,7 @@ def test_a_change_by_another_client_in_between_is_refused(mender, tmp_path):
         ceph("config", "set", "mon", "mon_data_avail_warn", "22")
         mended = Gate(mender, tmp_path, *about("CEPH-09"), "--remedy=safe")
         assert mended.outcome("CEPH-09") == "mended"
-        ceph("config", "set", "mon", "mon_data_avail_warn", "22")
+        ceph("config", "set", "mon", "mon_data_avail_warn", "23")
         command = [sys.executable, "-m", "seatrial.command", "undo", str(journal(tmp_path)), "--no-judge"]
         options = ["--cloud", "lab", "--kubeconfig", str(mender), "--profile", "lab"]
         taken = subprocess.run(

@@ -31,9 +31,13 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     value: Any = None
     note: str = ""
 
+    @property
+    def said(self) -> str:
+        """What stands there, or what is known of it."""
+        return self.note or msgspec.json.encode(self.value).decode()
+
     def __str__(self) -> str:
-        said = self.note or msgspec.json.encode(self.value).decode()
-        return f"release {self.release}: {self.path}: {said}"
+        return f"release {self.release}: {self.path}: {self.said}"
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):

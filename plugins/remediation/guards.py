@@ -121,6 +121,12 @@ class Guards:
 
 def missing_rights(hand: Hand, changes: Iterable[Change]) -> list[Right]:
     """Return the rights that the changes need and the credentials do not have. Raises `Failed`."""
-    needed = {*OF_EVERY_RUN, *(right for change in changes for right in change.rights)}
+    return lacking(hand, (*OF_EVERY_RUN, *(right for change in changes for right in change.rights)))
+
+
+def lacking(hand: Hand, rights: Iterable[Right]) -> list[Right]:
+    """Return those of the rights that the credentials do not have. Raises `Failed`."""
     # The right to ask is told by asking.
-    return [right for right in sorted(needed) if right.resource != "selfsubjectaccessreviews" and not hand.may(right)]
+    return [
+        right for right in sorted(set(rights)) if right.resource != "selfsubjectaccessreviews" and not hand.may(right)
+    ]

@@ -85,10 +85,13 @@ class Hand:
         poll_s: float,
         say: Callable[[str], None],
         login: OpenStackLogin | None = None,
+        kubeconfig: str = "",
+        context: str = "",
     ) -> None:
         """Take the kubernetes client that `fixtures.target.connect` returns. Contacts nothing.
 
         What is waited for is looked at every `poll_s` seconds and given up after `patience_s`; `say` hears of it.
+        `kubeconfig` and `context` are for programs that reach the same cluster by themselves.
         """
         self._client = client
         self._host = client.configuration.host
@@ -96,6 +99,8 @@ class Hand:
         self._poll_s = poll_s
         self._say = say
         self._login = login or OpenStackLogin()
+        self.kubeconfig = kubeconfig
+        self.context = context
 
     @property
     def server(self) -> str:

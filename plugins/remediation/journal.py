@@ -17,6 +17,8 @@ from typing import Any
 
 import msgspec
 
+from seatrial.fixtures import synced_lines
+from seatrial.fixtures.synced_lines import TornLines
 from seatrial.plugins.remediation.change import Change
 from seatrial.plugins.remediation.commands import InPod
 from seatrial.plugins.remediation.files import FileEdit, FileRestored
@@ -31,7 +33,7 @@ SCHEMA = 1
 AnyChange = Patch | Delete | Restart | InPod | FileEdit | FileRestored | SideLoad | QuotaRaise
 
 
-class TornJournal(Exception):  # noqa: N818 - the name is the outcome
+class TornJournal(TornLines):
     """A journal that cannot be understood: file, line and why."""
 
 
@@ -227,33 +229,14 @@ class Journal:
         os.close(self._file)
 
     def _append(self, line: Line) -> None:
-        os.write(self._file, msgspec.json.encode(line) + b"\n")
-        os.fsync(self._file)
+        synced_lines.append(self._file, line)
         if not isinstance(line, Opened):
             self.contents.heed(line)
 
 
 def read(path: Path) -> Contents:
     """Return what a journal says. Raises `TornJournal` or `OSError`. Half a line at the end was never acted upon."""
-    whole, _, _torn = path.read_bytes().rpartition(b"\n")
-    decoder = msgspec.json.Decoder(Line)
-    contents: Contents | None = None
-    for number, line in enumerate(whole.splitlines(), start=1):
-        try:
-            entry = decoder.decode(line)
-            if contents is None:
-                if not isinstance(entry, Opened):
-                    raise TornJournal(f"{path}:{number}: not the first line of a journal")
-                if entry.schema > SCHEMA:
-                    raise TornJournal(f"{path}: schema {entry.schema} is newer than {SCHEMA}; upgrade seatrial")
-                contents = Contents(entry)
-            else:
-                contents.heed(entry)
-        except (msgspec.DecodeError, KeyError) as error:
-            raise TornJournal(f"{path}:{number}: {error}") from error
-    if contents is None:
-        raise TornJournal(f"{path}: empty")
-    return contents
+    return synced_lines.read(path, Line, Opened, Contents, TornJournal, schema=SCHEMA)
 
 
 def operator() -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.plugins.remediation import volume_copy
 from seatrial.plugins.remediation.change import Failed, Refused
+from seatrial.plugins.remediation.guards import lacking
 from seatrial.plugins.remediation.hand import object_path
 from seatrial.plugins.remediation.objects import pods_missing
 from seatrial.plugins.remediation.volumes import (
@@ -107,17 +108,20 @@ class Migration:
 
     def check(self) -> None:
         """Refuse what cannot end well. Raises `Refused` or `Failed`."""
-        missing = [right for right in sorted(set(RIGHTS)) if not self._hand.may(right)]
-        missing = [right for right in missing if right.resource != "selfsubjectaccessreviews"]
+        missing = lacking(self._hand, RIGHTS)
         if missing:
             raise Refused(f"rights are missing (docs/remedies.md lists them): {', '.join(map(str, missing))}")
         self._class()
         if not self._forward and not self._backup():
             raise Refused(f"there is no backup: neither in {self._journal.path} nor in ConfigMap {BACKUP}")
 
-    def run(self) -> None:
-        """Go through the steps that are not done yet. Raises `Refused` or `Failed`; what was done stays done."""
+    def run(self, held: Callable[[], None]) -> None:
+        """Go through the steps that are not done yet; `held` raises `Refused` where the Lease is lost.
+
+        Raises `Refused` or `Failed`; what was done stays done.
+        """
         for number, step in enumerate(self.steps, start=1):
+            held()
             known = self._known(step.name)
             if known is not None and known.done:
                 continue
@@ -140,6 +144,7 @@ class Migration:
     def told(self) -> list[str]:
         """Return the plan, with each object as it is now."""
         lines = []
+        target = f"{SHARED if self._forward else SINGLE} on {self._class()}"
         for number, step in enumerate(self.steps, start=1):
             lines.append(f"{number}. {step.name}")
             lines += [f"     {command}" for command in step.typed]
@@ -149,8 +154,7 @@ class Migration:
             now = (
                 f"{' '.join(spec.get('accessModes') or [])} on {spec.get('storageClassName')}" if live else "not there"
             )
-            mode = SHARED if self._forward else SINGLE
-            lines.append(f"persistentvolumeclaim {self._wanted.namespace}/{claim}: {now} -> {mode} on {self._class()}")
+            lines.append(f"persistentvolumeclaim {self._wanted.namespace}/{claim}: {now} -> {target}")
         for name, count in self._wanted.workloads.items():
             live = self._hand.get(object_path("statefulsets", self._wanted.namespace, name))
             now = live["spec"].get("replicas") if live else "not there"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from seatrial.fixtures.helm import Helm
 from seatrial.fixtures.question import NotConcerned, Unavailable
 from seatrial.plugins.remediation.change import Value
 from seatrial.plugins.remediation.hand import Where
-from seatrial.plugins.remediation.objects import Delete, Field, Patch
+from seatrial.plugins.remediation.objects import Delete, Field, Patch, Restart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,15 +40,13 @@ def pod_of(cluster: Cluster, path: str) -> Pod:
 
 def where(cluster: Cluster, pod: Pod, container: str = "") -> Where:
     """Return the place of a pod: any ready pod of its Deployment, else itself."""
-    names = [c.name for c in pod.spec.containers]
-    inside = container if container in names and len(names) > 1 else ""
+    itself = exactly(pod, container)
     workload = workload_of(cluster, pod)
-    if workload is not None and workload.kind == "Deployment":
-        labels = (workload.spec.selector.get("matchLabels") or {}).items()
-        selector = ",".join(f"{label}={value}" for label, value in sorted(labels))
-        spelled = f"deploy/{workload.name}"
-        return Where(namespace=pod.namespace, spelled=spelled, selector=selector, container=inside)
-    return Where(namespace=pod.namespace, spelled=pod.name, pod=pod.name, container=inside)
+    if workload is None or workload.kind != "Deployment":
+        return itself
+    labels = (workload.spec.selector.get("matchLabels") or {}).items()
+    selector = ",".join(f"{label}={value}" for label, value in sorted(labels))
+    return msgspec.structs.replace(itself, spelled=f"deploy/{workload.name}", pod="", selector=selector)
 
 
 def exactly(pod: Pod, container: str = "") -> Where:
@@ -142,6 +142,28 @@ def scaled(source: Source, workload: Workload, replicas: int, offender: str, *va
         spelled=f"{scale}{replicas}",
         spelled_undo=f"{scale}{workload.replicas}",
         values=lasting(source, workload.kind, workload.path, *((path, replicas) for path in values)),
+    )
+
+
+def restarted(
+    workload: Workload,
+    offender: str,
+    before: str = "runs with what it was started with",
+    *,
+    pods: tuple[str, ...] = (),
+    rung: int = 0,
+) -> Restart:
+    """Return the change that has the pods of a workload start anew: by a rollout, or these one after the other."""
+    return Restart(
+        offender=offender,
+        before=before,
+        after="started anew",
+        resource=PLURALS[workload.kind],
+        namespace=workload.namespace,
+        name=workload.name,
+        pods=pods,
+        takes=short(workload),
+        rung=rung,
     )
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from seatrial.fixtures.question import NotConcerned, Unavailable
 from seatrial.fixtures.source import Source
 from seatrial.plugins.remediation.change import Change
@@ -103,5 +101,4 @@ def _change(change: Change, *, mixed: bool) -> Iterator[str]:
     elif change.level != Risk.MANUAL:
         yield "      undo: nothing is left to undo"
     for value in change.values:
-        said = value.note or msgspec.json.encode(value.value).decode()
-        yield f"      lasting: {value.path}: {said} (release {value.release})"
+        yield f"      lasting: {value.path}: {value.said} (release {value.release})"

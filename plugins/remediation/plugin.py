@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +16,14 @@ from seatrial.fixtures.target import connect, target
 from seatrial.plugins.gate import GATE
 from seatrial.plugins.invariants import Invariant, invariant_of
 from seatrial.plugins.judgement import HOLDS, MENDED, NOT_JUDGED, VIOLATED, Judgement, judgement_of
+from seatrial.plugins.ledger import heed_sigterm
 from seatrial.plugins.remediation import journal as journals
 from seatrial.plugins.remediation.change import Change, Failed, Refused
 from seatrial.plugins.remediation.declaration import load
 from seatrial.plugins.remediation.engine import Bounds, Done, Mending
 from seatrial.plugins.remediation.hand import Hand
 from seatrial.plugins.remediation.lease import Lease
-from seatrial.plugins.remediation.options import PLAN, applies, only
+from seatrial.plugins.remediation.options import applies, only
 from seatrial.plugins.remediation.overlay import FILE as OVERLAY
 from seatrial.plugins.remediation.overlay import overlay
 from seatrial.plugins.remediation.pause import paused
@@ -134,7 +133,7 @@ class Remediation:
         hand = self._hand(chosen)
         run = str(self._config.hook.pytest_seatrial_run(config=self._config))
         try:
-            with _journal(self._path(chosen), journals.Opened(run, chosen.name, hand.server, journals.operator())) as j:
+            with _opened(self._path(chosen), journals.Opened(run, chosen.name, hand.server, journals.operator())) as j:
                 self.journal = str(j.path)
                 with Lease(hand, j.run, chosen.profile.remedies.lease_s) as lease:
                     mending = Mending(
@@ -155,9 +154,8 @@ class Remediation:
 
     def _hand(self, chosen: Target) -> Hand:
         given = self._config.getoption
-        client, _ = connect(
-            given("seatrial_kubeconfig") or chosen.cloud.kubeconfig, given("seatrial_context") or chosen.cloud.context
-        )
+        kubeconfig = given("seatrial_kubeconfig") or chosen.cloud.kubeconfig
+        client, context = connect(kubeconfig, given("seatrial_context") or chosen.cloud.context)
         limits = chosen.profile.remedies
         return Hand(
             client,
@@ -165,6 +163,8 @@ class Remediation:
             chosen.profile.settle_poll_s,
             self._say,
             chosen.cloud.openstack,
+            kubeconfig,
+            context,
         )
 
     def _path(self, chosen: Target) -> Path:
@@ -290,28 +290,25 @@ def _somebody_answers(config: pytest.Config) -> bool:
         return sys.stdin is not None and sys.stdin.isatty()
 
 
-class _journal:  # noqa: N801 - a context manager that is called as a function
-    """A journal that is closed at the end; its trouble is a refusal: nothing is changed without one."""
-
-    def __init__(self, path: Path, opened: journals.Opened) -> None:
-        try:
-            self._journal = journals.Journal(path, opened)
-        except BlockingIOError as error:
-            raise Refused(f"{path}: another run writes it") from error
-        except OSError as error:
-            raise Refused(f"{path}: {error.strerror}: nothing is changed without a journal") from error
-
-    def __enter__(self) -> journals.Journal:
-        return self._journal
-
-    def __exit__(self, *raised: object) -> None:
-        self._journal.close()
+@contextlib.contextmanager
+def _opened(path: Path, opened: journals.Opened) -> Iterator[journals.Journal]:
+    """Give a journal that is closed at the end; its trouble is a refusal: nothing is changed without one."""
+    try:
+        journal = journals.Journal(path, opened)
+    except BlockingIOError as error:
+        raise Refused(f"{path}: another run writes it") from error
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}: nothing is changed without a journal") from error
+    try:
+        yield journal
+    finally:
+        journal.close()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse what cannot be mended before anything is contacted."""
-    if not config.getoption("seatrial_remedy") or config.getoption("collectonly"):
+    if config.getoption("collectonly"):
         return
     asks = config.getoption("seatrial_remedy") == Risk.DISRUPTIVE.word and not config.getoption("seatrial_yes")
     if asks and not _somebody_answers(config):
@@ -329,18 +326,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take part only where it is asked for; in one process, and with somebody who can be asked."""
-    if not config.getoption("seatrial_remedy") or hasattr(config, "workerinput"):
-        return
+    """Take part, in one process and with somebody who can be asked."""
     if config.getoption("numprocesses", None):
         raise pytest.UsageError("--remedy changes one thing after the other: leave out -n")
     limit = config.getoption("seatrial_remedy_limit")
     if limit is not None and limit < 1:
         raise pytest.UsageError(f"--remedy-limit {limit}: expected a number of changes")
-    if applies(config) and threading.current_thread() is threading.main_thread():
-        # A pipeline's SIGTERM ends a run as Ctrl-C does: its Lease is given back, its journal says how far it came.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if applies(config):
+        heed_sigterm()  # the Lease is given back, the journal says how far the run came
     config.pluginmanager.register(Remediation(config), "seatrial-remediation")
-
-
-__all__ = ["PLAN", "Remediation", "pytest_collection_modifyitems", "pytest_configure"]

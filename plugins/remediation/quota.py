@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from seatrial.fixtures.quotas import limits_of, set_limits
 from seatrial.fixtures.tenant_session import Refused as ApiRefused
 from seatrial.plugins.remediation.change import Change, Failed, Refused
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from seatrial.plugins.remediation.hand import Hand
     from seatrial.plugins.remediation.risk import Right
 
-_APIS = {"compute": ("/os-quota-sets/{}", "quota_set"), "network": ("/quotas/{}", "quota")}
 _OPTIONS = {"port": "ports"}
 
 
@@ -55,12 +55,11 @@ class QuotaRaise(Change, frozen=True, kw_only=True, tag="quota"):
         return True
 
     def _compared(self, session: Session, now: dict[str, int], then: dict[str, int]) -> bool:
-        path, key = _APIS[self.service]
         try:
-            said = session.get(self.service, path.format(session.project)).json[key]
+            said = limits_of(session, self.service)
         except ApiRefused as refused:
             raise Failed(str(refused)) from refused
-        live = {name: int(said[name]) for name in now}
+        live = {name: said.get(name) for name in now}
         if live == then:
             return True
         if live != now:
@@ -68,11 +67,8 @@ class QuotaRaise(Change, frozen=True, kw_only=True, tag="quota"):
         return False
 
     def _put(self, session: Session, limits: dict[str, int]) -> None:
-        path, key = _APIS[self.service]
-        # Back to the old value, whatever is in use by then.
-        forced = {"force": True} if self.service == "compute" else {}
         try:
-            session.put(self.service, path.format(session.project), {key: {**limits, **forced}})
+            set_limits(session, self.service, limits)
         except ApiRefused as refused:
             raise Failed(str(refused)) from refused
 

@@ -51,7 +51,7 @@ def copied(hand: Hand, namespace: str, source: str, target: str, image: str, too
     `tool` is `job` or `pv-migrate`. May be repeated. Raises `Failed` where what arrived is not what was there.
     """
     if tool == "pv-migrate":
-        _by_pv_migrate(namespace, source, target)
+        _by_pv_migrate(hand, namespace, source, target)
     name = f"seatrial-copy-{source}"[:63]
     path = object_path("jobs", namespace, name)
     _cleared(hand, path, namespace, name)
@@ -66,13 +66,18 @@ def copied(hand: Hand, namespace: str, source: str, target: str, image: str, too
     return {"digest": said[0], "files": int(said[2])}
 
 
-def _by_pv_migrate(namespace: str, source: str, target: str) -> None:
+def _by_pv_migrate(hand: Hand, namespace: str, source: str, target: str) -> None:
     program = shutil.which("pv-migrate")
     if program is None:
         raise Refused("pv-migrate is not installed here: leave out --copy-by")
-    command = [program, "--source-namespace", namespace, "--dest-namespace", namespace]
-    command += ["--source", source, "--dest", target, "--dest-delete-extraneous-files"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [program, "--source", source, "--dest", target, "--dest-delete-extraneous-files"]
+    reached = {"namespace": namespace, "kubeconfig": hand.kubeconfig, "context": hand.context}
+    for option, value in reached.items():
+        command += [f"--source-{option}={value}", f"--dest-{option}={value}"] if value else []
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=hand.patience_s)
+    except subprocess.TimeoutExpired as late:
+        raise Failed(f"pv-migrate did not end within {hand.patience_s:g} s") from late
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise Failed(f"pv-migrate: exit status {done.returncode}: {said[-1] if said else ''}")

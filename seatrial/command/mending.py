@@ -59,12 +59,14 @@ class Chosen:
     def hand(self) -> tuple[Hand, Profile]:
         """Return what writes to it. Ends the command where there is no kubeconfig. Contacts nothing."""
         _, cloud, profile = self.loaded()
+        kubeconfig = self.kubeconfig or cloud.kubeconfig
         try:
-            client, _ = connect(self.kubeconfig or cloud.kubeconfig, self.context or cloud.context)
+            client, context = connect(kubeconfig, self.context or cloud.context)
         except WrongSetting as wrong:
             end(Exit.USAGE, str(wrong))
         limits = profile.remedies
-        return Hand(client, limits.settle_disruptive_s, profile.settle_poll_s, say, cloud.openstack), profile
+        patience, poll = limits.settle_disruptive_s, profile.settle_poll_s
+        return Hand(client, patience, poll, say, cloud.openstack, kubeconfig, context), profile
 
     @property
     def options(self) -> list[str]:

@@ -43,9 +43,9 @@ def migrate(chosen: Chosen, wanted: Wanted, path: Path, what: str) -> None:
                 click.echo(line)
             return
         _begin_as_asked(journal, migration, what)
-        with Lease(hand, f"{journal.run}-{journal.contents.opened.at}", profile.remedies.lease_s):
+        with Lease(hand, f"{journal.run}-{journal.contents.opened.at}", profile.remedies.lease_s) as lease:
             migration.check()
-            migration.run()
+            migration.run(lease.held)
         click.echo(f"done; the journal is {path}")
     except Refused as refused:
         end(Exit.REFUSED, str(refused))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from seatrial.fixtures.ceph import OSD_MAP
@@ -159,7 +160,7 @@ def set_stale_folders_aside(cluster: Cluster, mon_hosts: MonHosts) -> Iterator[C
             keep=("ls", "-lR", old),
             run=(("mkdir", "-p", _ASIDE), ("mv", "-n", old, new)),
             back=(("mv", "-n", new, old),),
-            look=("sh", "-c", f"ls -d {old} {new} 2>/dev/null; :"),
+            look=("sh", "-c", f"{shlex.join(('ls', '-d', old, new))} 2>/dev/null; :"),
             expects=old,
             becomes=new,
         )
@@ -217,7 +218,7 @@ def finish_the_upgrade(ceph: Ceph) -> Iterator[Change]:
 
 
 @remedy("CEPH-18 CEPH-20", Risk.MANUAL)
-def make_room_inceph_command(ceph: Ceph) -> Iterator[Change]:
+def make_room_in_ceph(ceph: Ceph) -> Iterator[Change]:
     """Shows what fills the OSDs: what is not needed is deleted, or OSDs are added, by whoever knows the data."""
     near = [str(one) for one in ceph.fullness if one.states]
     near += [str(ceph.largest_host)] if not ceph.largest_host.survivable else []

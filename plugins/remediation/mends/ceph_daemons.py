@@ -8,8 +8,7 @@ from seatrial.plugins.remediation.commands import InPod
 from seatrial.plugins.remediation.declaration import remedy
 from seatrial.plugins.remediation.manual import ByHand
 from seatrial.plugins.remediation.mends.ceph import CEPHCLUSTER, ceph_command, toolbox
-from seatrial.plugins.remediation.objects import Restart
-from seatrial.plugins.remediation.places import deleted, short, uncordoned, workload_of
+from seatrial.plugins.remediation.places import deleted, restarted, uncordoned, workload_of
 from seatrial.plugins.remediation.risk import DELETE_PODS, EXEC, PATCH_DEPLOYMENTS, PATCH_NODES, Risk
 
 if TYPE_CHECKING:
@@ -136,16 +135,7 @@ def free_locked_volumes(cluster: Cluster, csi: Csi, profile: Profile) -> Iterato
             yield deleted(cluster, plugins[stuck.node], str(stuck), population=len(plugins))
     provisioner = cluster.workload("Deployment", app="csi-rbdplugin-provisioner")
     if waiting and provisioner is not None:
-        yield Restart(
-            offender=str(waiting[0]),
-            before="its operations are locked",
-            after="started anew",
-            resource="deployments",
-            namespace=provisioner.namespace,
-            name=provisioner.name,
-            takes=short(provisioner),
-            rung=1,
-        )
+        yield restarted(provisioner, str(waiting[0]), "its operations are locked", rung=1)
 
 
 def _daemon(cluster: Cluster, name: str) -> Pod | None:

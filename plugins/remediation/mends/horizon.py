@@ -11,8 +11,8 @@ from seatrial.fixtures.wsgi import daemons
 from seatrial.plugins.remediation.declaration import remedy
 from seatrial.plugins.remediation.files import FileEdit, FileRestored, Line
 from seatrial.plugins.remediation.mends.requests import requested
-from seatrial.plugins.remediation.objects import Field, Patch, Restart
-from seatrial.plugins.remediation.places import container_fields, exactly, lasting, pod_of, set_values, short
+from seatrial.plugins.remediation.objects import Field, Patch
+from seatrial.plugins.remediation.places import container_fields, exactly, lasting, pod_of, restarted, set_values, short
 from seatrial.plugins.remediation.risk import EXEC, PATCH_DEPLOYMENTS, PATCH_SECRETS, Risk
 
 if TYPE_CHECKING:
@@ -50,9 +50,10 @@ def serve_more_requests(source: Source, cluster: Cluster, horizon: Horizon, prof
     if few.per_pod >= per_pod or not few.processes:
         return
     threads = math.ceil(per_pod / few.processes)
-    name, line = next(
-        (name, line) for name in SITE_FILES for line in _lines(cluster, workload, name) if _DAEMON.match(line)
-    )
+    there = [(name, line) for name in SITE_FILES for line in _lines(cluster, workload, name) if _DAEMON.match(line)]
+    if not there:
+        return
+    name, line = there[0]
     new = _THREADS.sub(f"threads={threads}", line) if _THREADS.search(line) else f"{line} threads={threads}"
     if len(daemons(new)) == 1:
         values = lasting(
@@ -62,7 +63,7 @@ def serve_more_requests(source: Source, cluster: Cluster, horizon: Horizon, prof
             ("conf.horizon.wsgi.threads", threads),
         )
         yield _edit(cluster, workload, name, Line(line, new), str(few), values)
-        yield _restart(workload, str(few))
+        yield restarted(workload, str(few))
 
 
 @remedy("HZN-02", Risk.SAFE, EXEC, PATCH_SECRETS)
@@ -156,7 +157,7 @@ def keep_sessions_in_the_database(
         ("conf.horizon.local_settings.config.session_engine", wanted),
     )
     yield _edit(cluster, workload, SETTINGS_FILE, Line(old, new), str(sessions), values)
-    yield _restart(workload, str(sessions))
+    yield restarted(workload, str(sessions))
 
 
 @remedy("HZN-05", Risk.DISRUPTIVE, PATCH_DEPLOYMENTS)
@@ -194,7 +195,7 @@ def start_with_the_secret_as_it_is(source: Source, cluster: Cluster, horizon: Ho
             ),
         )
     if outdated:
-        yield _restart(workload, str(outdated[0]), rung=1 if workload.spec.paused else 0)
+        yield restarted(workload, str(outdated[0]), rung=1 if workload.spec.paused else 0)
 
 
 def _lines(cluster: Cluster, workload: Workload, name: str) -> list[str]:
@@ -215,17 +216,4 @@ def _edit(
         file=name,
         lines=(line,),
         values=values,
-    )
-
-
-def _restart(workload: Workload, offender: str, rung: int = 0) -> Restart:
-    return Restart(
-        offender=offender,
-        before="runs with what it was started with",
-        after="started anew",
-        resource="deployments",
-        namespace=workload.namespace,
-        name=workload.name,
-        takes=short(workload),
-        rung=rung,
     )

@@ -9,8 +9,17 @@ from seatrial.fixtures.question import Unavailable
 from seatrial.plugins.remediation.declaration import remedy
 from seatrial.plugins.remediation.files import FileEdit, Line
 from seatrial.plugins.remediation.manual import ByHand
-from seatrial.plugins.remediation.objects import Patch, Restart
-from seatrial.plugins.remediation.places import PLURALS, container_fields, deleted, lasting, pod_of, scaled, short
+from seatrial.plugins.remediation.objects import Patch
+from seatrial.plugins.remediation.places import (
+    PLURALS,
+    container_fields,
+    deleted,
+    lasting,
+    pod_of,
+    restarted,
+    scaled,
+    short,
+)
 from seatrial.plugins.remediation.risk import DELETE_PODS, PATCH_CONFIGMAPS, PATCH_DEPLOYMENTS, Risk
 
 if TYPE_CHECKING:
@@ -20,7 +29,6 @@ if TYPE_CHECKING:
     from seatrial.fixtures.cluster import Cluster
     from seatrial.fixtures.dns import Dns
     from seatrial.fixtures.etcd import Etcd
-    from seatrial.fixtures.objects import Workload
     from seatrial.fixtures.proxies import Proxies
     from seatrial.fixtures.scheduling import Scheduling
     from seatrial.fixtures.source import Source
@@ -128,19 +136,7 @@ def _corefile(source: Source, cluster: Cluster, dns: Dns, profile: Profile, smal
             lines=tuple(lines),
             values=lasting(source, "ConfigMap", configmap.path, ("maxConcurrent", demands.dns_forward_max)),
         )
-        yield _restart(workload)
-
-
-def _restart(workload: Workload) -> Restart:
-    return Restart(
-        offender=f"dns {workload.path}: reads its Corefile",
-        before="runs with the old Corefile",
-        after="started anew",
-        resource=PLURALS[workload.kind],
-        namespace=workload.namespace,
-        name=workload.name,
-        takes=short(workload),
-    )
+        yield restarted(workload, f"dns {workload.path}: reads its Corefile", "runs with the old Corefile")
 
 
 @remedy("K8S-07", Risk.MANUAL)

@@ -12,7 +12,7 @@ from seatrial.plugins.remediation.declaration import remedy
 from seatrial.plugins.remediation.files import FileEdit, Line
 from seatrial.plugins.remediation.manual import ByHand
 from seatrial.plugins.remediation.objects import Restart
-from seatrial.plugins.remediation.places import exactly, lasting, pod_of, short, workload_of
+from seatrial.plugins.remediation.places import exactly, lasting, pod_of, restarted, workload_of
 from seatrial.plugins.remediation.risk import DELETE_PODS, EXEC, PATCH_CONFIGMAPS, Risk
 
 if TYPE_CHECKING:
@@ -254,16 +254,7 @@ def _restart(cluster: Cluster, rabbitmq: RabbitMQ, offender: str) -> Iterator[Re
     pods = sorted(broker.pod for broker in rabbitmq.brokers)
     workload = workload_of(cluster, pod_of(cluster, pods[0]))
     if workload is not None:
-        yield Restart(
-            offender=offender,
-            before="runs with what it was started with",
-            after="started anew",
-            resource="statefulsets",
-            namespace=workload.namespace,
-            name=workload.name,
-            pods=tuple(pod.rpartition("/")[2] for pod in reversed(pods)),
-            takes=short(workload),
-        )
+        yield restarted(workload, offender, pods=tuple(pod.rpartition("/")[2] for pod in reversed(pods)))
 
 
 def place_of(cluster: Cluster, broker: str) -> Where:
