@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -92,6 +93,9 @@ def lab(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Marks of the tests of the tests."""
+    # Whoever starts this in the background of a script has it ignore Ctrl-C, and so would all that it starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "lab: needs root and brings up a real cloud")
     config.addinivalue_line("markers", "apiserver: needs etcd and kube-apiserver, which `seatrial lab up` builds")
     config.addinivalue_line("markers", "with_openstack: needs OpenStack in the lab, not only what it stands on")
