@@ -23,6 +23,9 @@ _WRITTEN = "vms"
 _REFUSING = 1
 """Not the OSD that others take out: it holds no placement groups then, and refuses none."""
 
+_LIMITS = {"osd_max_pg_per_osd_hard_ratio": "1", "mon_max_pg_per_osd": "5"}
+"""Fewer placement groups than it holds."""
+
 # As the chart has them; what `ceph tell` sets would outlive a fault otherwise.
 _MAX_BACKFILLS = "4"
 _COMPLAINT_TIME = "2"
@@ -78,21 +81,31 @@ def disconnect_a_mon() -> None:
     wait_for_code("MON_DOWN")
 
 
+def _tell_refusing(option: str, value: str) -> None:
+    ceph("tell", f"osd.{_REFUSING}", "config", "set", option, value)
+
+
 def _free_the_osd() -> None:
-    ceph("config", "rm", f"osd.{_REFUSING}", "mon_max_pg_per_osd")
-    ceph("config", "rm", f"osd.{_REFUSING}", "osd_max_pg_per_osd_hard_ratio")
+    # What an OSD was told ends with its process; asked for what it was not told, it says nothing against it.
+    for option in _LIMITS:
+        ceph("tell", f"osd.{_REFUSING}", "config", "unset", option)
     remove_pool(_OVERDOSE)
-    ceph("osd", "primary-affinity", f"osd.{_REFUSING}", "1")
+    for osd in _others():
+        ceph("osd", "primary-affinity", osd, "1")
     wait_for_health()
+
+
+def _others() -> list[str]:
+    return [f"osd.{osd}" for osd in ceph_json("osd", "ls") if osd != _REFUSING]
 
 
 @fault("placement-groups-stuck", trips="CEPH-05", parts="ceph", heal=_free_the_osd)
 def refuse_placement_groups() -> None:
-    """Placement groups are stuck, because an OSD takes no more of them."""
-    # As a primary it would leave them unknown, from which only `ceph osd down` helps.
-    ceph("osd", "primary-affinity", f"osd.{_REFUSING}", "0")
-    ceph("config", "set", f"osd.{_REFUSING}", "osd_max_pg_per_osd_hard_ratio", "1")
-    ceph("config", "set", f"osd.{_REFUSING}", "mon_max_pg_per_osd", "5")
+    """Placement groups are stuck, because their primary was told to take no more of them."""
+    for osd in _others():
+        ceph("osd", "primary-affinity", osd, "0")
+    for option, value in _LIMITS.items():
+        _tell_refusing(option, value)
     ceph("osd", "pool", "create", _OVERDOSE, "8", "8", "--size=3")
     ceph("osd", "pool", "application", "enable", _OVERDOSE, "rbd")
 

@@ -14,7 +14,8 @@ from seatrial.lab.upgrades import restore, upgrade
 _RELEASE = ("ironic", NAMESPACE)
 _NODE = Node(CONDUCTOR_NODES[0]).name
 _NETWORK_LABEL = "openstack-network-node"
-_LAST_CONDUCTOR = "ironic-conductor-1"
+_CONDUCTORS = ("ironic-conductor-0", "ironic-conductor-1")
+_LAST_CONDUCTOR = _CONDUCTORS[-1]
 _CLAIMS = ("dnsmasq-dhcp", "dnsmasq-ironic")
 _DELAY_S = 15
 """Longer than the interval between two rounds of power state syncs."""
@@ -84,12 +85,37 @@ def freeze_a_conductor() -> None:
     _wait_for_conductors(1)
 
 
-@fault("conductors-on-one-node", trips="IRON-02", parts="ironic", heal=_own_values)
+_LABEL = "ironic_role"
+
+
+def _label_conductor_nodes() -> None:
+    """Give the label to the nodes that should have it and to no other, and part the conductors."""
+    meant = {Node(index).name for index in CONDUCTOR_NODES}
+    labelled = {node["metadata"]["name"] for node in get("nodes", "--selector", _LABEL)["items"]}
+    if labelled - meant:
+        kubectl("label", "node", *sorted(labelled - meant), f"{_LABEL}-")
+    if meant - labelled:
+        kubectl("label", "node", *sorted(meant - labelled), f"{_LABEL}=conductor")
+    _own_values()
+    if {_node_of(name) for name in _CONDUCTORS} != meant:
+        _make_conductor_anew()
+        ironic.check()
+
+
+def _node_of(pod: str) -> str:
+    return str(get("pod", pod, "--namespace", NAMESPACE)["spec"]["nodeName"])
+
+
+def _make_conductor_anew() -> None:
+    kubectl("-n", NAMESPACE, "delete", "pod", _LAST_CONDUCTOR, timeout=_PATIENCE)
+    _wait_for_pods()
+
+
+@fault("conductors-on-one-node", trips="IRON-02", parts="ironic", heal=_label_conductor_nodes)
 def crowd() -> None:
-    """Both conductors are on one node."""
-    _upgrade(
-        "labels.conductor.node_selector_key=kubernetes\\.io/hostname", f"labels.conductor.node_selector_value={_NODE}"
-    )
+    """Both conductors are on one node, since the other one lost its label."""
+    kubectl("label", "node", _node_of(_LAST_CONDUCTOR), f"{_LABEL}-")
+    _make_conductor_anew()
     _wait_for_conductors(ironic.CONDUCTORS)
 
 

@@ -6,15 +6,22 @@ breakages change a recorded answer.
 
 from __future__ import annotations
 
+import contextlib
+from typing import TYPE_CHECKING
+
 from seatrial.lab.containers import Container, running
 from seatrial.lab.fault import fault
 from seatrial.lab.kubectl import get, kubectl, wait_until
 from seatrial.lab.upgrades import restore, upgrade
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _NAMESPACE = "openstack"
 _LABELS = "application=memcached,component=server"
 _PATIENCE = 90.0
-_POD = "memcached-memcached-1"
+_POD_NAMES = ["memcached-memcached-0", "memcached-memcached-1"]
+_POD = _POD_NAMES[1]
 
 # More than the 64 MiB that the chart gives, over and over; the items end with the fault, or by themselves.
 _FLOOD = r"""
@@ -47,7 +54,8 @@ def _wait_for_places(what: str, *, count: int, among: set[str]) -> None:
 
 
 def _install_as_it_should_be() -> None:
-    restore("memcached", _NAMESPACE)
+    if not restore("memcached", _NAMESPACE) and len(set(_places()) & _workers()) < len(_POD_NAMES):
+        _move(_POD_NAMES)
 
     def missing() -> str | None:
         places = _places()
@@ -63,33 +71,44 @@ def keep_one_replica() -> None:
     _wait_for_places("one replica to be left", count=1, among=_workers() | _storage())
 
 
+@contextlib.contextmanager
+def _only_on(nodes: set[str]) -> Iterator[None]:
+    """Let pods be scheduled on these nodes alone meanwhile."""
+    others = _nodes("") - nodes
+    kubectl("cordon", *others)
+    try:
+        yield
+    finally:
+        kubectl("uncordon", *others)
+
+
+def _move(pods: list[str]) -> None:
+    """Have replicas made anew, wherever the scheduler now puts them."""
+    kubectl("-n", _NAMESPACE, "delete", "pod", *pods, timeout=_PATIENCE)
+
+
 @fault("memcached-on-one-node", trips="MC-02", parts="memcached", heal=_install_as_it_should_be)
 def crowd() -> None:
-    """Both replicas of memcached are on one node."""
-    # The first replica moves last, and until then lets no other one beside it.
-    first = get("pod", "memcached-memcached-0", "--namespace", _NAMESPACE)["spec"]["nodeName"]
-    crowded = min(_workers() - {first})
-    upgrade(
-        "memcached",
-        _NAMESPACE,
-        "pod.affinity.anti.type.default=preferredDuringSchedulingIgnoredDuringExecution",
-        "labels.server.node_selector_key=kubernetes\\.io/hostname",
-        f"labels.server.node_selector_value={crowded}",
-    )
-    _wait_for_places(f"both replicas to be on {crowded}", count=2, among={crowded})
+    """Both replicas of memcached are on one node, where they came while there was no other."""
+    upgrade("memcached", _NAMESPACE, "pod.affinity.anti.type.default=preferredDuringSchedulingIgnoredDuringExecution")
+    _wait_for_places("the replicas to be anew", count=2, among=_workers())
+    crowded = min(_workers())
+    with _only_on({crowded}):
+        _move(_POD_NAMES)
+        _wait_for_places(f"both replicas to be on {crowded}", count=2, among={crowded})
 
 
 @fault("memcached-beside-mons", trips="MC-03", parts="memcached ceph", heal=_install_as_it_should_be)
 def move_beside_mons() -> None:
-    """The replicas of memcached are on nodes that hold a mon."""
-    upgrade(
-        "memcached",
-        _NAMESPACE,
-        "pod.affinity.storage.avoid=false",
-        "labels.server.node_selector_key=role",
-        "labels.server.node_selector_value=storage-node",
-    )
-    _wait_for_places("both replicas to be beside mons", count=2, among=_storage())
+    """The replicas of memcached are on nodes that hold a mon, where they came before those were told apart."""
+    storage = _storage()
+    with _only_on(storage):
+        kubectl("label", "node", *storage, "role-")
+        try:
+            _move(_POD_NAMES)
+            _wait_for_places("both replicas to be beside mons", count=2, among=storage)
+        finally:
+            kubectl("label", "node", *storage, "role=storage-node", "--overwrite")
 
 
 def _nodes(selector: str) -> set[str]:

@@ -201,6 +201,11 @@ def deleted(cluster: Cluster, pod: Pod, offender: str, *, population: int = 0, r
     )
 
 
+def younger(pods: list[Pod]) -> list[Pod]:
+    """Return all but the oldest."""
+    return sorted(pods, key=lambda pod: (str(pod.metadata.creation_timestamp), pod.name))[1:]
+
+
 def container_fields(
     workload: Workload, container: str, wanted: dict[tuple[Key, ...], Any], now: dict[tuple[Key, ...], Any]
 ) -> Iterator[Field]:

@@ -107,7 +107,10 @@ def held(chosen: Chosen, path: Path) -> Iterator[tuple[Hand, journals.Journal, L
 
 
 def undo(path: Path, chosen: Chosen, last: int | None, *, judge: bool) -> None:
-    """Undo what stands in a journal, and judge again what it was about."""
+    """Undo what stands in a journal, and judge again what it was about.
+
+    What was undone is done whether the gate is closed by it or not; that nobody could tell which is an exit status.
+    """
     chosen = chosen.or_of(_read(path).opened.cloud)
     claims = {entry.intended.claim for entry in _read(path).standing(last)}
     if not claims:
@@ -119,7 +122,9 @@ def undo(path: Path, chosen: Chosen, last: int | None, *, judge: bool) -> None:
     if judge:
         meant = " or ".join(f"invariant(id='{claim}')" for claim in sorted(claims))
         quiet = ("--tb=no", "--quiet", "-r", "N", "--no-header")
-        subprocess.run(pytest_command(*quiet, "-m", meant, *chosen.options), check=False)
+        judged = subprocess.run(pytest_command(*quiet, "-m", meant, *chosen.options), check=False)
+        if judged.returncode not in {Exit.OPEN, Exit.CLOSED}:
+            sys.exit(judged.returncode)
 
 
 def say(text: str) -> None:

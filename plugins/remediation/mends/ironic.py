@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from seatrial.plugins.remediation.declaration import remedy
 from seatrial.plugins.remediation.manual import ByHand
 from seatrial.plugins.remediation.objects import Field, Patch
-from seatrial.plugins.remediation.places import PLURALS, container_fields, lasting, scaled, short
-from seatrial.plugins.remediation.risk import PATCH_NODES, PATCH_STATEFULSETS, Risk
+from seatrial.plugins.remediation.places import PLURALS, container_fields, deleted, lasting, scaled, short, younger
+from seatrial.plugins.remediation.risk import DELETE_PODS, PATCH_NODES, PATCH_STATEFULSETS, Risk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from seatrial.fixtures.cluster import Cluster
     from seatrial.fixtures.ironic import Ironic
     from seatrial.fixtures.ironic_conductors import Conductors
-    from seatrial.fixtures.objects import Workload
+    from seatrial.fixtures.objects import Node, Workload
     from seatrial.fixtures.source import Source
     from seatrial.fixtures.thresholds import Profile
     from seatrial.plugins.remediation.change import Change
@@ -42,23 +42,25 @@ def run_enough_conductors(source: Source, cluster: Cluster, ironic: Ironic, prof
             yield scaled(source, workload, wanted, few[0], "pod.replicas.conductor")
 
 
-@remedy("IRON-02", Risk.SAFE, PATCH_NODES)
+@remedy("IRON-02", Risk.DISRUPTIVE, PATCH_NODES, DELETE_PODS)
 def give_conductors_another_node(cluster: Cluster, ironic: Ironic, profile: Profile) -> Iterator[Change]:
-    """Labels one more node for conductors; the next pod that is made goes there. Undo takes the label away."""
+    """Labels one more node for conductors (safe), then deletes the younger conductor, so that it goes there.
+
+    What a conductor that is deleted was deploying fails. Undo takes the label away.
+    """
     key, _, value = profile.ironic.conductor_label.partition("=")
     crowds = ironic.crowds
-    barred = profile.ironic.network_node_labels
-    free = [
-        node
-        for node in cluster.nodes
-        if node.ready
-        and not node.spec.unschedulable
-        and not node.labelled(profile.ironic.conductor_label)
-        and not any(node.labelled(label) for label in barred)
-        and not any(taint.effect in {"NoSchedule", "NoExecute"} for taint in node.spec.taints)
-    ]
-    if crowds and key and free:
-        node = free[0]
+    if not crowds or not key:
+        return
+    pods = {pod.name: pod for pod in cluster.pods_labelled(**_LABELS)}
+    taken = {pod.node for pod in pods.values()}
+    open_to_conductors = [node for node in cluster.nodes if _may_carry(node, profile) and node.name not in taken]
+    if any(node.labelled(profile.ironic.conductor_label) for node in open_to_conductors):
+        for crowd in crowds:
+            for pod in younger([pods[name] for name in crowd.pods]):
+                yield deleted(cluster, pod, str(crowd), population=len(pods))
+    elif open_to_conductors:
+        node = open_to_conductors[0]
         yield Patch(
             offender=str(crowds[0]),
             before=f"no label {key}",
@@ -68,7 +70,17 @@ def give_conductors_another_node(cluster: Cluster, ironic: Ironic, profile: Prof
             fields=(Field(("metadata", "labels", key), node.labels.get(key), value),),
             spelled=f"kubectl label node {node.name} {key}={value}",
             spelled_undo=f"kubectl label node {node.name} {key}-",
+            risk="safe",
         )
+
+
+def _may_carry(node: Node, profile: Profile) -> bool:
+    return (
+        node.ready
+        and not node.spec.unschedulable
+        and not any(node.labelled(label) for label in profile.ironic.network_node_labels)
+        and not any(taint.effect in {"NoSchedule", "NoExecute"} for taint in node.spec.taints)
+    )
 
 
 @remedy("IRON-03", Risk.MANUAL)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from seatrial.plugins.remediation.declaration import remedy
 from seatrial.plugins.remediation.manual import ByHand
-from seatrial.plugins.remediation.places import deleted, lasting, pod_of, scaled, workload_of
+from seatrial.plugins.remediation.places import deleted, lasting, pod_of, scaled, workload_of, younger
 from seatrial.plugins.remediation.risk import DELETE_PODS, PATCH_WORKLOADS, Risk
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from seatrial.fixtures.cluster import Cluster
     from seatrial.fixtures.memcached import Memcached
-    from seatrial.fixtures.objects import Pod
     from seatrial.fixtures.source import Source
     from seatrial.fixtures.thresholds import Profile
     from seatrial.plugins.remediation.change import Change
@@ -37,7 +36,7 @@ def part_the_replicas(cluster: Cluster, memcached: Memcached) -> Iterator[Change
     """Deletes all but the oldest replica of a node, so that they move: their keys are lost."""
     pods = {pod.name: pod for pod in cluster.pods_labelled(**_LABELS)}
     for crowd in memcached.crowds:
-        for pod in _younger([pods[name] for name in crowd.pods]):
+        for pod in younger([pods[name] for name in crowd.pods]):
             yield deleted(cluster, pod, str(crowd), population=len(pods))
 
 
@@ -97,7 +96,3 @@ def give_the_cache_more_memory(
                 back=("helm rollback memcached -n openstack",),
                 values=values,
             )
-
-
-def _younger(pods: list[Pod]) -> list[Pod]:
-    return sorted(pods, key=lambda pod: (str(pod.metadata.creation_timestamp), pod.name))[1:]
