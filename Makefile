@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 ROOMS := fixtures plugins suites reports profiles lab
 
-.PHONY: gate test check lab-test docs record clean
+.PHONY: gate test check lab-test docs record bench-boots clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -59,6 +59,10 @@ record: $(READY)
 	$(BIN)/seatrial capture build/recorded/um-cloud-before.tar.zst --cloud lab; status=$$?; \
 	  $(BIN)/python -m seatrial.lab.um_cloud heal && test $$status -eq 0 -o $$status -eq 10
 	mv build/recorded/*.tar.zst $(RECORDED)/
+
+# Our forty servers at once beside Rally's; RALLY is the `rally` of an environment of its own.
+bench-boots: $(READY)
+	@$(BIN)/python tests/benchmarks/boots.py --rally $(or $(RALLY),rally) --cloud $(or $(CLOUD),lab)
 
 clean:
 	rm -rf build dist $(OUT)
