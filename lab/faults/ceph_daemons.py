@@ -81,31 +81,21 @@ def disconnect_a_mon() -> None:
     wait_for_code("MON_DOWN")
 
 
-def _tell_refusing(option: str, value: str) -> None:
-    ceph("tell", f"osd.{_REFUSING}", "config", "set", option, value)
-
-
 def _free_the_osd() -> None:
-    # What an OSD was told ends with its process; asked for what it was not told, it says nothing against it.
     for option in _LIMITS:
         ceph("tell", f"osd.{_REFUSING}", "config", "unset", option)
     remove_pool(_OVERDOSE)
-    for osd in _others():
-        ceph("osd", "primary-affinity", osd, "1")
+    ceph("osd", "primary-affinity", f"osd.{_REFUSING}", "1")
     wait_for_health()
-
-
-def _others() -> list[str]:
-    return [f"osd.{osd}" for osd in ceph_json("osd", "ls") if osd != _REFUSING]
 
 
 @fault("placement-groups-stuck", trips="CEPH-05", parts="ceph", heal=_free_the_osd)
 def refuse_placement_groups() -> None:
-    """Placement groups are stuck, because their primary was told to take no more of them."""
-    for osd in _others():
-        ceph("osd", "primary-affinity", osd, "0")
-    for option, value in _LIMITS.items():
-        _tell_refusing(option, value)
+    """Placement groups are stuck, because an OSD was told to take no more of them."""
+    # As a primary it would leave them unknown, on no OSD at all.
+    ceph("osd", "primary-affinity", f"osd.{_REFUSING}", "0")
+    for option, value in _LIMITS.items():  # ends with its process, as what somebody once told a daemon does
+        ceph("tell", f"osd.{_REFUSING}", "config", "set", option, value)
     ceph("osd", "pool", "create", _OVERDOSE, "8", "8", "--size=3")
     ceph("osd", "pool", "application", "enable", _OVERDOSE, "rbd")
 

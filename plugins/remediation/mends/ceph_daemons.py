@@ -55,12 +55,17 @@ def part_the_mons(mon_hosts: MonHosts) -> Iterator[Change]:
 
 @remedy("CEPH-05", Risk.DISRUPTIVE, EXEC, DELETE_PODS)
 def have_stuck_groups_peer(source: Source, cluster: Cluster, ceph: Ceph, profile: Profile) -> Iterator[Change]:
-    """Has the groups peer anew; if that does not help, calls their primary down, and then restarts its pod."""
+    """Has the groups peer anew; if that does not help, calls their primary down, then restarts its pod.
+
+    At last restarts the pods of the OSDs that hold their copies, one after the other: a primary waits for each of them.
+    """
     stuck = ceph.stuck_groups.longer(profile.ceph.stuck_grace_s, ceph.now)
     by_primary: dict[int, list[str]] = {}
     lines: dict[int, str] = {}
+    copies: dict[int, set[int]] = {}
     for group in stuck:
         if group.acting:
+            copies.setdefault(group.acting[0], set()).update(group.acting[1:])
             by_primary.setdefault(group.acting[0], []).append(group.id)
             lines.setdefault(group.acting[0], str(group))
     for primary, groups in by_primary.items():
@@ -83,9 +88,10 @@ def have_stuck_groups_peer(source: Source, cluster: Cluster, ceph: Ceph, profile
             risk="moves-data",
             rung=1,
         )
-        pod = _daemon(cluster, f"osd.{primary}")
-        if pod is not None:
-            yield deleted(cluster, pod, told, population=len(ceph.osds), rung=2)
+        for rung, osd in enumerate((primary, *sorted(copies[primary] - set(by_primary))), start=2):
+            pod = _daemon(cluster, f"osd.{osd}")
+            if pod is not None:
+                yield deleted(cluster, pod, told, population=len(ceph.osds), rung=rung)
 
 
 @remedy("CEPH-06", Risk.DISRUPTIVE, DELETE_PODS)
