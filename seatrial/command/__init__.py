@@ -122,18 +122,24 @@ def explain(invariant: str) -> None:
 
 
 @main.command()
-@click.argument("verdicts", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
-@click.option("-o", "--out", type=click.Path(dir_okay=False), default="report.html", show_default=True)
-def report(verdicts: tuple[str, ...], out: str) -> None:
-    """Show verdict files side by side on one page, as before and after an upgrade."""
-    from seatrial.reports.page import write  # noqa: PLC0415 - only this command shows
+@click.argument("what", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to (default: report.html).")
+@click.option("--trend", type=click.Path(dir_okay=False, path_type=Path), help="Allure's history, kept between runs.")
+def report(what: tuple[Path, ...], out: Path | None, trend: Path | None) -> None:
+    """Show what runs have left behind, as one HTML file that loads nothing from anywhere.
 
-    try:
-        write([Path(verdict) for verdict in verdicts], Path(out))
-    except (OSError, ValueError) as error:
-        click.echo(f"seatrial: {error}", err=True)
-        sys.exit(4)
-    click.echo(out)
+    \b
+      seatrial report before.json after.json     verdicts side by side (--verdict FILE)
+      seatrial report allure-results             an Allure 3 report (--alluredir FOLDER)
+      seatrial report runs/*/allure              of several runs, with their trend
+      seatrial report allure-results --trend trend.jsonl
+
+    Allure shows the newest run of each cloud, and the older ones as its history. It takes Node.js and npm; its packages
+    are installed once, into the cache.
+    """  # noqa: D301 - click's own mark for a paragraph that is not wrapped
+    from seatrial.command.reporting import reported  # noqa: PLC0415 - only this command shows
+
+    reported(what, out, trend)
 
 
 _OF_A_PROJECT = (
