@@ -7,7 +7,6 @@ The newest run of each cloud is shown; older ones are its history. Which results
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seatrial.reports import allure_tool
+from seatrial.reports.placed import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,9 +68,9 @@ def build(folders: Sequence[Path], out: Path, trend: Path | None, tell: Callable
         points.sort(key=lambda point: point["timestamp"])
         tell(f"building the report of {' '.join(run.run for run in shown)}")
         points.append(_generated(command, work / "shown", shown, points))
-        _put(sealed((work / "shown" / "out" / "index.html").read_text()), out)
+        place(sealed((work / "shown" / "out" / "index.html").read_text()), out)
         if trend is not None:
-            _put("".join(json.dumps(point, ensure_ascii=False) + "\n" for point in [*points, *later]), trend)
+            place("".join(json.dumps(point, ensure_ascii=False) + "\n" for point in [*points, *later]), trend)
     return [run.run for run in runs]
 
 
@@ -214,17 +214,3 @@ def _around(points: list[dict[str, Any]], shown: list[Results]) -> tuple[list[di
     runs, last = {run.run for run in shown}, max(run.started for run in shown).timestamp() * 1000
     others = [point for point in points if not runs.intersection(_runs_in(point))]
     return [p for p in others if p["timestamp"] <= last], [p for p in others if p["timestamp"] > last]
-
-
-def _put(text: str, path: Path) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        file.write(text)
-    Path(file.name).chmod(0o666 & ~_umask())
-    Path(file.name).replace(path)
-
-
-def _umask() -> int:
-    os.umask(mask := os.umask(0))
-    return mask

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+_FILE = click.Path(dir_okay=False, path_type=Path)
 _WRITING = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]}
 
 
@@ -123,23 +124,29 @@ def explain(invariant: str) -> None:
 
 @main.command()
 @click.argument("what", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to (default: report.html).")
-@click.option("--trend", type=click.Path(dir_okay=False, path_type=Path), help="Allure's history, kept between runs.")
-def report(what: tuple[Path, ...], out: Path | None, trend: Path | None) -> None:
-    """Show what runs have left behind, as one HTML file that loads nothing from anywhere.
+@click.option("-o", "--out", type=_FILE, help="Where to (default: report.html; a headline: the screen).")
+@click.option("--trend", type=_FILE, help="Allure's history, kept between runs.")
+@click.option("--headline", type=click.Choice(["md", "json", "svg"]), help="Before and now, as a table or a plot.")
+@click.option("--textfile", type=_FILE, help="Metrics for node-exporter's textfile collector, FILE.prom.")
+def report(
+    what: tuple[Path, ...], out: Path | None, trend: Path | None, headline: str | None, textfile: Path | None
+) -> None:
+    """Show what runs have left behind. Nothing that is made loads anything from anywhere.
 
     \b
       seatrial report before.json after.json     verdicts side by side (--verdict FILE)
+      seatrial report before.json after.json --headline md
+      seatrial report mended.json --headline svg -o headline.svg
+      seatrial report prod.json --textfile /var/lib/node-exporter/seatrial.prom
       seatrial report allure-results             an Allure 3 report (--alluredir FOLDER)
-      seatrial report runs/*/allure              of several runs, with their trend
-      seatrial report allure-results --trend trend.jsonl
+      seatrial report runs/*/allure --trend trend.jsonl
 
     Allure shows the newest run of each cloud, and the older ones as its history. It takes Node.js and npm; its packages
     are installed once, into the cache.
     """  # noqa: D301 - click's own mark for a paragraph that is not wrapped
-    from seatrial.command.reporting import reported  # noqa: PLC0415 - only this command shows
+    from seatrial.command.reporting import Wanted, reported  # noqa: PLC0415 - only this command shows
 
-    reported(what, out, trend)
+    reported(what, Wanted(out, trend, headline, textfile))
 
 
 _OF_A_PROJECT = (
