@@ -1,4 +1,4 @@
-"""The pipelines and the chart in the documentation: they parse, and what they run is what the command understands."""
+"""The pipelines in the documentation: they parse, and what they run is what the command understands."""
 
 from __future__ import annotations
 

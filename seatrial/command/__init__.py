@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_WRITING = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]}
+# No -h: click would find it in `-mceph`, and print help with exit status 0 instead of judging.
+_WRITING = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["--help"]}
 
 
 class _Rooms(click.Group):
