@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import browser
 import pytest
@@ -50,10 +51,13 @@ owner = "OPS-1234"
 until = 2999-12-31
 """
 
+CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+"""Where Allure is installed once: pytester gives each test a home of its own, and each would install it again."""
+
 
 def report(*arguments, cwd, **environment):
     command = [sys.executable, "-m", "seatrial.command", "report", *map(str, arguments)]
-    env = {**os.environ, **environment}
+    env = {**os.environ, "XDG_CACHE_HOME": CACHE, **environment}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=900, check=False)
 
 
