@@ -27,6 +27,7 @@ docs: $(READY)
 	$(BIN)/python -m seatrial.command.catalogue > docs/invariants.md
 	$(BIN)/python -m seatrial.command.remedies > docs/remedies.md
 	$(BIN)/python -m seatrial.command.remedies role > docs/clusterrole-remedies.yaml
+	$(BIN)/python -m seatrial.command.chart_rights > charts/seatrial/files/rights.json
 
 # Both recorded clouds come from the lab: one with the faults of the UM report in place, one sound.
 OUT := reports/out

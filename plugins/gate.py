@@ -179,9 +179,10 @@ class Gate:
         counted = Counter(judgement.outcome for judgement in self.judgements.values())
         return {outcome: counted[outcome] for outcome in OUTCOMES}
 
-    def _write(self, path: Path) -> None:
+    def as_dict(self) -> dict[str, Any]:
+        """Return the verdict as `docs/verdict.schema.json` describes it."""
         about = self.about
-        verdict = {
+        return {
             "schema": SCHEMA,
             "run": self.run,
             "cloud": about.get("cloud", ""),
@@ -193,9 +194,11 @@ class Gate:
             "counts": self.counts(),
             "invariants": [j.as_dict() for _, j in sorted(self.judgements.items())],
         }
+
+    def _write(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(verdict, indent=1, ensure_ascii=False) + "\n")
+            path.write_text(json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n")
         except OSError as error:
             self.trouble = f"--verdict {path}: {error.strerror}: the verdict was not written there"
 

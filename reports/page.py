@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
-import json
 from typing import TYPE_CHECKING, Any
+
+from seatrial.reports.placed import place
+from seatrial.reports.verdicts import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,14 +52,7 @@ def page(verdicts: Sequence[dict[str, Any]]) -> str:
 
 def write(verdicts: Iterable[Path], out: Path) -> None:
     """Read verdict files and write their page. Raises OSError, or ValueError for what is no verdict."""
-    read = []
-    for path in verdicts:
-        verdict = json.loads(path.read_text())
-        if not isinstance(verdict, dict) or verdict.get("schema") != 1 or "invariants" not in verdict:
-            raise ValueError(f"{path}: not a verdict of schema 1")
-        read.append(verdict)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page(read))
+    place(page([read(path) for path in verdicts]), out)
 
 
 def _rank(entry: dict[str, Any] | None) -> tuple[int, int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,13 @@ def test_a_wrong_profile_ends_with_4(tmp_path):
 
 def test_the_catalogue_in_the_docs_is_fresh():
     assert (ROOT / "docs" / "invariants.md").read_text() == catalogue.as_markdown(), "run `make docs`"
+
+
+@pytest.mark.parametrize("selection", ["-mceph", "-m=ceph"])
+def test_letters_after_m_are_no_options_of_their_own(selection):
+    """An `h` among them printed help and ended with 0, which a pipeline takes for an open gate."""
+    judging = ["gate", selection, "--bundle", "um-cloud-before", "--profile", "lab"]
+    command = [sys.executable, "-m", "seatrial.command", *judging]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stdout
+    assert "the gate is closed" in done.stdout

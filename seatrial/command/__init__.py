@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-_WRITING = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]}
+_FILE = click.Path(dir_okay=False, path_type=Path)
+# No -h: click would find it in `-mceph`, and print help with exit status 0 instead of judging.
+_WRITING = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["--help"]}
 
 
 class _Rooms(click.Group):
@@ -122,18 +124,30 @@ def explain(invariant: str) -> None:
 
 
 @main.command()
-@click.argument("verdicts", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
-@click.option("-o", "--out", type=click.Path(dir_okay=False), default="report.html", show_default=True)
-def report(verdicts: tuple[str, ...], out: str) -> None:
-    """Show verdict files side by side on one page, as before and after an upgrade."""
-    from seatrial.reports.page import write  # noqa: PLC0415 - only this command shows
+@click.argument("what", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--out", type=_FILE, help="Where to (default: report.html; a headline: the screen).")
+@click.option("--trend", type=_FILE, help="Allure's history, kept between runs.")
+@click.option("--headline", type=click.Choice(["md", "json", "svg"]), help="Before and now, as a table or a plot.")
+@click.option("--textfile", type=_FILE, help="Metrics for node-exporter's textfile collector, FILE.prom.")
+def report(
+    what: tuple[Path, ...], out: Path | None, trend: Path | None, headline: str | None, textfile: Path | None
+) -> None:
+    """Show what runs have left behind. Nothing that is made loads anything from anywhere.
 
-    try:
-        write([Path(verdict) for verdict in verdicts], Path(out))
-    except (OSError, ValueError) as error:
-        click.echo(f"seatrial: {error}", err=True)
-        sys.exit(4)
-    click.echo(out)
+    \b
+      seatrial report before.json after.json     verdicts side by side (--verdict FILE)
+      seatrial report before.json after.json --headline md
+      seatrial report mended.json --headline svg -o headline.svg
+      seatrial report prod.json --textfile /var/lib/node-exporter/seatrial.prom
+      seatrial report allure-results             an Allure 3 report (--alluredir FOLDER)
+      seatrial report runs/*/allure --trend trend.jsonl
+
+    Allure shows the newest run of each cloud, and the older ones as its history. It takes Node.js and npm; its packages
+    are installed once, into the cache.
+    """  # noqa: D301 - click's own mark for a paragraph that is not wrapped
+    from seatrial.command.reporting import Wanted, reported  # noqa: PLC0415 - only this command shows
+
+    reported(what, Wanted(out, trend, headline, textfile))
 
 
 _OF_A_PROJECT = (
