@@ -55,6 +55,7 @@ PLUGINS = (
     "seatrial.fixtures.openstack_placement",
     "seatrial.fixtures.openstack_quota",
     "seatrial.fixtures.openstack_services",
+    "seatrial.fixtures.performance",
     "seatrial.fixtures.prometheus",
     "seatrial.fixtures.proxies",
     "seatrial.fixtures.rabbitmq",

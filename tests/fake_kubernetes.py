@@ -11,6 +11,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import socket
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,6 +50,8 @@ class FakeKubernetes:
         self.writes = 0
         self.commands = []
         self.runs = lambda _pod, _argv: ("", 0)
+        self.ports = {}
+        """Where a pod's port is on loopback, by the pod's name."""
         server = self
 
         class Handler(_Handler):
@@ -118,6 +121,9 @@ class _Handler(BaseHTTPRequestHandler):
         path, query = parts.path, parse_qs(parts.query)
         if path.endswith("/exec"):
             self._exec(path, query)
+            return
+        if path.endswith("/portforward"):
+            self._forward(path, query)
             return
         self.cloud.asked.append(("GET", path))
         if path == "/version":
@@ -250,13 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _exec(self, path, query):
         pod, argv = path.split("/")[-2], tuple(query["command"])
         self.cloud.commands.append((pod, argv))
-        accept = base64.b64encode(hashlib.sha1(self.headers["Sec-WebSocket-Key"].encode() + _MAGIC).digest())
-        self.send_response(101)
-        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade")):
-            self.send_header(name, value)
-        self.send_header("Sec-WebSocket-Accept", accept.decode())
-        self.send_header("Sec-WebSocket-Protocol", "v4.channel.k8s.io")
-        self.end_headers()
+        self._upgrade()
         given = self._heard() if query["stdin"] == ["true"] else b""
         out, status = self.cloud.runs(pod, argv, given) if given else self.cloud.runs(pod, argv)
         self._frame(b"\x01" + (out.encode() if isinstance(out, str) else out))
@@ -267,6 +267,44 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         with contextlib.suppress(OSError):
             self.connection.recv(64)
+
+    def _forward(self, path, query):
+        """Carry bytes between the client's data channel and the pod's port; say on the other that nobody listens."""
+        if "create pods/portforward" in self.cloud.refused:
+            self._say(403, {"message": "not allowed"})
+            return
+        self._upgrade()
+        self.close_connection = True
+        port = int(query["ports"][0])
+        for channel in (b"\x00", b"\x01"):
+            self._frame(channel + struct.pack("<H", port))
+        try:
+            pod = socket.create_connection(("127.0.0.1", self.cloud.ports[path.split("/")[-2]]), 5)
+        except OSError as error:
+            self._frame(b"\x01" + f"error forwarding port {port}: {error}".encode())
+            return
+
+        def back():
+            with contextlib.suppress(OSError):
+                while data := pod.recv(4096):
+                    self._frame(b"\x00" + data)
+            with contextlib.suppress(OSError):
+                self._frame(b"\x03\xe8", opcode=8)
+
+        threading.Thread(target=back, daemon=True).start()
+        with contextlib.suppress(OSError, ValueError, AssertionError):
+            while True:
+                pod.sendall(self._heard())
+        pod.close()
+
+    def _upgrade(self):
+        accept = base64.b64encode(hashlib.sha1(self.headers["Sec-WebSocket-Key"].encode() + _MAGIC).digest())
+        self.send_response(101)
+        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade")):
+            self.send_header(name, value)
+        self.send_header("Sec-WebSocket-Accept", accept.decode())
+        self.send_header("Sec-WebSocket-Protocol", "v4.channel.k8s.io")
+        self.end_headers()
 
     def _heard(self):
         """Return what the client writes to the command in one frame, without its channel."""

@@ -72,7 +72,8 @@ class FakeOpenStack:
     def handle(self, method, path, headers, body):
         with self.lock:
             if path.endswith("/auth/tokens"):
-                return self._token()
+                known = headers.get("X-Subject-Token") in self.valid
+                return self._token() if method == "POST" else (200 if known else 404, {}, {})
             if path.rstrip("/").endswith("/v3"):
                 versions = {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": f"{self.url}/v3/"}]}
                 return 200, {}, {"version": versions}

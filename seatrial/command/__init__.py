@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,7 @@ def _told_and_left(lines: list[str]) -> None:
 
 
 _OF_A_CLOUD = (
-    click.option("--cloud", default="", help="A cloud of seatrial.toml (default: the journal's)."),
+    click.option("--cloud", default="", help="A cloud of seatrial.toml (undo: by default the journal's)."),
     click.option("--settings", default="", type=click.Path(), help="The seatrial.toml to use."),
     click.option("--kubeconfig", default="", type=click.Path(), help="The kubeconfig of the cloud."),
     click.option("--context", default="", help="The kubeconfig's context."),
@@ -227,6 +228,38 @@ def undo(journal: str, last: int | None, *, judge: bool, **cloud: str) -> None:
 
     name = cloud.pop("cloud")
     mending.undo(Path(journal), mending.Chosen(name, **cloud), last, judge=judge)
+
+
+def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value)
+    if not found:
+        raise click.BadParameter(f"{value}: expected a length of time such as 90s, 10m or 1h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+@main.command()
+@click.option("--for", "for_s", metavar="TIME", callback=_duration, help="Stop after so long (default: when told to).")
+@click.option("--only", multiple=True, type=click.Choice(["keystone", "nova", "server", "rabbitmq", "memcached"]))
+@click.option("--server", default="", metavar="HOST:PORT", help="The server whose reachability is watched.")
+@click.option("--format", "layout", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--os-cloud", default="", help="An entry of clouds.yaml.")
+@_of_a_cloud
+def watch(for_s: float | None, layout: str, **asked: Any) -> None:
+    """Look at a cloud's services a few times a second, as through an upgrade, until Ctrl-C, SIGTERM or --for.
+
+    Keystone, the nova API, a server, RabbitMQ and memcached, each by itself. What was down, for how long and how often,
+    and how much of the error budget it used, is told at the end (docs/watch.md).
+
+    \b
+    Exit status: 0 within the budget; 1 a service used too much of it; 4 usage;
+    10 a service never answered, or could not be looked at.
+    """  # noqa: D301 - click's own mark for a paragraph that is not wrapped
+    from seatrial.command import watching  # noqa: PLC0415 - other commands do not watch
+    from seatrial.fixtures.watch.watched import Asked  # noqa: PLC0415 - likewise
+
+    watching.watch(Asked(**asked), for_s, layout)
 
 
 @main.group()

@@ -119,3 +119,9 @@ def a_round_takes_longer_than_its_interval(cloud: RecordedCloud) -> None:
 def a_conductor_complains_of_its_rounds(cloud: RecordedCloud) -> None:
     told = "WARNING ironic.conductor.manager [None req-1] The power state sync operation runtime is 3x the [conductor]"
     cloud.write(ROUNDS, f"2026-11-21 15:00:00.000 1 {told}sync_power_state_interval setting.\n", "ironic-conductor-1")
+
+
+@breaks("LOAD-15", options="--allow load")
+def a_round_is_slow_for_the_nodes_that_it_has(cloud: RecordedCloud) -> None:
+    told = "DEBUG ironic.conductor.manager [None req-1] Completed power state sync operation, evaluated 2 nodes with "
+    cloud.write(ROUNDS, f"2026-11-21 15:00:00.000 1 {told}2 workers in 4.20 seconds\n", "ironic-conductor-0")

@@ -1,0 +1,1 @@
+"""Claims that measure the cloud under load."""
