@@ -179,13 +179,22 @@ class Gate:
         counted = Counter(judgement.outcome for judgement in self.judgements.values())
         return {outcome: counted[outcome] for outcome in OUTCOMES}
 
-    def _write(self, path: Path) -> None:
-        about = self.about
-        verdict = {
+    @property
+    def _extent(self) -> dict[str, Any]:
+        known = self._config.hook.pytest_seatrial_extent(config=self._config, asking=False)
+        return known or self._told_by_worker.get("extent") or {}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the verdict as it is written."""
+        about, extent = self.about, self._extent
+        return {
             "schema": SCHEMA,
             "run": self.run,
             "cloud": about.get("cloud", ""),
             "profile": about.get("profile", ""),
+            "nodes": extent.get("nodes", 0),
+            "release": extent.get("release", {}),
+            "workers": len(self._config.getoption("tx", None) or ()),
             "started": self.started.isoformat(timespec="seconds"),
             "duration": round((self.finished - self.started).total_seconds(), 3),
             "verdict": self.verdict,
@@ -193,9 +202,11 @@ class Gate:
             "counts": self.counts(),
             "invariants": [j.as_dict() for _, j in sorted(self.judgements.items())],
         }
+
+    def _write(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(verdict, indent=1, ensure_ascii=False) + "\n")
+            path.write_text(json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n")
         except OSError as error:
             self.trouble = f"--verdict {path}: {error.strerror}: the verdict was not written there"
 
@@ -230,4 +241,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         about = session.config.hook.pytest_seatrial_about(config=session.config) or {}
-        output["seatrial"] = {**about, "now": str(about.get("now", ""))}
+        extent = session.config.hook.pytest_seatrial_extent(config=session.config, asking=False) or {}
+        output["seatrial"] = {**about, "now": str(about.get("now", "")), "extent": extent}

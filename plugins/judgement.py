@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -88,10 +89,19 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     elif judgement.outcome == WAIVED:
         report.outcome = "skipped"
         report.wasxfail = f"waived: {judgement.reason}"
-    judgement.measured = dict(next((value for name, value in item.user_properties if name == "measured"), {}))  # type: ignore[call-overload]
+    judgement.measured = measured(item)
     judgement.duration = round(call.duration, 3)
     report.seatrial = judgement.as_dict()  # type: ignore[attr-defined]
     return report
+
+
+def measured(item: pytest.Item) -> dict[str, float]:
+    """Return the figures that a test recorded, a later one in the place of an earlier one of the same name."""
+    figures: dict[str, float] = {}
+    for name, told in item.user_properties:
+        if name == "measured":
+            figures.update(told)  # type: ignore[call-overload]
+    return {name: figure for name, figure in figures.items() if math.isfinite(figure)}
 
 
 def _judged(
