@@ -127,6 +127,10 @@ def _measured(gate: Gate) -> Iterable[str]:
     for judgement in measured:
         figures = ", ".join(f"{name} {value:g}" for name, value in judgement.measured.items())
         yield f"  {judgement.id} {judgement.title}: {figures}"
+        if judgement.measured_first:
+            first = ", ".join(f"{name} {value:g}" for name, value in judgement.measured_first.items())
+            yield f"      measured again; at first: {first}"
+        yield from (f"      {line}" for line in judgement.trend)
 
 
 def _left_out(config: pytest.Config) -> list[str]:

@@ -22,6 +22,7 @@ PLUGINS = (
     "seatrial.plugins.gate",
     "seatrial.plugins.ledger",
     "seatrial.plugins.history",
+    "seatrial.plugins.regressions",
     "seatrial.plugins.summary",
     "seatrial.plugins.allure_labels",
     "seatrial.plugins.remediation.options",

@@ -144,7 +144,8 @@ def test_processes_write_side_by_side(tmp_path):
     program = (
         "import sys, pathlib, msgspec\nfrom seatrial.plugins import run_records as r\n"
         "line = msgspec.json.decode(sys.argv[2], type=r.Run)\n"
-        "for n in range(20): r.append(pathlib.Path(sys.argv[1]), msgspec.structs.replace(line, run=f'{sys.argv[3]}-{n}'))"
+        "for n in range(20):\n"
+        "    r.append(pathlib.Path(sys.argv[1]), msgspec.structs.replace(line, run=f'{sys.argv[3]}-{n}'))"
     )
     text = run_records.msgspec.json.encode(run_of(1)).decode()
     writers = [subprocess.Popen([sys.executable, "-c", program, str(path), text, name]) for name in "abc"]
