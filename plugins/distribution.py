@@ -73,11 +73,14 @@ class Distribution:
         """Return what this share of the runs did not exceed."""
         return sorted(self.figures)[min(int(len(self.figures) * share), len(self.figures) - 1)]
 
+    def away(self, name: str, limits: Limits) -> float:
+        """Return how far from the median the figure of that name is still usual."""
+        floor = limits.floors.get(unit(name), 0.0)
+        return max(limits.spreads * self.spread, limits.share_min * abs(self.median), floor)
+
     def bound(self, name: str, limits: Limits) -> float:
         """Return the worst value of the figure of that name that is still usual."""
-        away = max(
-            limits.spreads * self.spread, limits.share_min * abs(self.median), limits.floors.get(unit(name), 0.0)
-        )
+        away = self.away(name, limits)
         return self.median - away if limits.better(name) == HIGHER else self.median + away
 
     def beyond(self, name: str, figure: float, limits: Limits) -> bool:

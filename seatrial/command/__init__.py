@@ -71,6 +71,7 @@ def gate(pytest_arguments: tuple[str, ...]) -> None:
                      --no-mended  --journal FILE  --values-overlay FILE
     other tools      --import-junit FILE  --import-rally FILE  --import-severity SEVERITY
     what is left     --evidence FOLDER  --verdict FILE  --junit-xml FILE  --alluredir FOLDER
+    other runs       --history DIR  --no-history (docs/history.md)
 
     \b
     Exit status: 0 open; 1 closed; 2 interrupted; 3 internal error; 4 usage; 5 nothing ran;
@@ -134,6 +135,27 @@ def report(verdicts: tuple[str, ...], out: str) -> None:
         click.echo(f"seatrial: {error}", err=True)
         sys.exit(4)
     click.echo(out)
+
+
+@main.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--history", default="history", show_default=True, type=click.Path(), help="The folder of the histories.")
+@click.option(
+    "--format", "layout", type=click.Choice(["table", "json", "markdown"]), default="table", show_default=True
+)
+@click.option("--across-clouds", is_flag=True, help="Compare runs of different clouds.")
+def compare(a: str, b: str, history: str, layout: str, *, across_clouds: bool) -> None:
+    """Compare two runs: A before and B after an upgrade.
+
+    Each is a verdict file, or a run's id in the history. Tells the claims that are newly violated, newly held and newly
+    unreadable, the figures with their change and whether it is within what is usual, and the charts that changed. Exit
+    status 0 where nothing is newly violated, 1 where something is, 10 where something is newly unreadable, 4 where a
+    run cannot be read.
+    """
+    from seatrial.command import comparing  # noqa: PLC0415 - other commands compare nothing
+
+    sys.exit(comparing.compare(a, b, Path(history), layout, across=across_clouds))
 
 
 _OF_A_PROJECT = (
