@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from seatrial.plugins.baseline import baseline_of
 from seatrial.plugins.invariants import Invariant, invariant_of
 from seatrial.plugins.offenders import offenders_of
 from seatrial.plugins.waivers import waivers_of
@@ -91,7 +92,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             report.longrepr = f"could not be read: {raised}"
         # pytest and JUnit tell an error from a failure by the phase: a claim that could not look has not failed.
         report.outcome, report.when = "failed", "setup"
-    elif judgement.outcome == WAIVED:
+    elif judgement.outcome in {WAIVED, KNOWN}:
         tell(report, judgement, "")
     judgement.measured = measured(item)
     judgement.duration = round(call.duration, 3)
@@ -138,23 +139,28 @@ def _judged(
 
 
 def violated_by(item: pytest.Item, judgement: Judgement, offenders: list[str]) -> None:
-    """Judge a claim violated by these, or waived where all of them are."""
+    """Judge a claim violated by these; waived or known where somebody answers for all of them, or all were there."""
+    baseline = baseline_of(item.config)
     covering = {line: waivers_of(item.config).covering(judgement.id, line) for line in offenders}
+    known = {line: baseline.knows(judgement.id, line) for line in offenders} if baseline else {}
     judgement.waived = [f"{line} [waived: {waiver}]" for line, waiver in covering.items() if waiver]
-    judgement.offenders = [line for line, waiver in covering.items() if not waiver]
-    judgement.outcome = VIOLATED if judgement.offenders else WAIVED
+    judgement.known = [known[line] for line, waiver in covering.items() if not waiver and known.get(line)]
+    judgement.offenders = [line for line, waiver in covering.items() if not waiver and not known.get(line)]
+    judgement.outcome = VIOLATED if judgement.offenders else KNOWN if judgement.known else WAIVED
     judgement.reason = ""
     if judgement.outcome == WAIVED:
         judgement.reason = "; ".join(sorted({str(waiver) for waiver in covering.values() if waiver}))
+    elif judgement.outcome == KNOWN and baseline:
+        judgement.reason = f"violated in {baseline.run} as well"
 
 
 def tell(report: pytest.TestReport, judgement: Judgement, why: str) -> None:
-    """Make a report say that its claim is violated, or waived."""
-    if judgement.outcome == WAIVED:
-        report.outcome = "skipped"
-        report.wasxfail = f"waived: {judgement.reason}"
-    else:
+    """Make a report say that its claim is violated, or that somebody knows."""
+    if judgement.outcome == VIOLATED:
         report.outcome, report.longrepr = "failed", why
+    else:
+        report.outcome = "skipped"
+        report.wasxfail = f"{judgement.outcome}: {judgement.reason}"
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:

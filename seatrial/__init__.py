@@ -15,6 +15,7 @@ PLUGINS = (
     "seatrial.plugins.invariants",
     "seatrial.plugins.offenders",
     "seatrial.plugins.waivers",
+    "seatrial.plugins.baseline",
     "seatrial.plugins.allow",
     "seatrial.plugins.imports",
     "seatrial.plugins.judgement",

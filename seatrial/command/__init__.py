@@ -71,7 +71,7 @@ def gate(pytest_arguments: tuple[str, ...]) -> None:
                      --no-mended  --journal FILE  --values-overlay FILE
     other tools      --import-junit FILE  --import-rally FILE  --import-severity SEVERITY
     what is left     --evidence FOLDER  --verdict FILE  --junit-xml FILE  --alluredir FOLDER
-    other runs       --history DIR  --no-history (docs/history.md)
+    other runs       --history DIR  --no-history  --baseline RUN|FILE (docs/history.md)
 
     \b
     Exit status: 0 open; 1 closed; 2 interrupted; 3 internal error; 4 usage; 5 nothing ran;
