@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from seatrial.plugins.allow import ALLOWANCES
 from seatrial.plugins.invariants import invariant_of
 from seatrial.plugins.judgement import VIOLATED, annotate, judgement_of
 
@@ -52,10 +53,23 @@ class Settling:
         self._waiting.pop(item.nodeid, None)
         return report
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
+        """Let the cloud settle before the first claim that does more than read it: what blocks that may still hold."""
+        invariant = invariant_of(item)
+        if self._waiting and not self._last_round and invariant is not None and invariant.kind in ALLOWANCES:
+            item.session._setupstate.teardown_exact(None)  # noqa: SLF001 - what is judged again may stand elsewhere
+            self._settle(item.session)
+        return (yield)
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Any:
         """After the first round, judge again what is violated, until it holds or the time is up."""
         result = yield
+        self._settle(session)
+        return result
+
+    def _settle(self, session: pytest.Session) -> None:
         about = self._config.hook.pytest_seatrial_about(config=self._config) or {}
         if about.get("live"):
             while self._waiting and not session.shouldstop:
@@ -72,7 +86,6 @@ class Settling:
             self._say("settling: a recorded cloud does not change; judged as it is")
             self._judge_again(list(self._waiting.values()))
         self._last_round = True  # who judges once more, as mending does, is told at once
-        return result
 
     def _judge_again(self, items: list[pytest.Item]) -> None:
         self._config.hook.pytest_seatrial_reread(config=self._config, items=items)

@@ -24,6 +24,7 @@ PLUGINS = (
     "seatrial.plugins.ledger",
     "seatrial.plugins.history",
     "seatrial.plugins.regressions",
+    "seatrial.plugins.sick_cloud",
     "seatrial.plugins.summary",
     "seatrial.plugins.allure_labels",
     "seatrial.plugins.remediation.options",

@@ -64,7 +64,7 @@ def gate(pytest_arguments: tuple[str, ...]) -> None:
     \b
     which cloud      --cloud NAME  --settings FILE  --kubeconfig FILE  --context NAME  --bundle PATH
     what is demanded --profile NAME|FILE  --fail-at SEVERITY
-    using the cloud  --allow load (docs/acceptance.md)  --os-cloud NAME
+    using the cloud  --allow load (docs/acceptance.md)  --on-sick-cloud refuse|go  --os-cloud NAME
     waivers          --waivers FILE  --no-waivers  --strict-waivers
     patience         --settle TIME
     mending          --remedy plan|safe|moves-data|disruptive  --remedy-only IDS  --remedy-limit N  --yes
