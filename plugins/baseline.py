@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from seatrial.plugins.run_records import Run
 
 
+_MARK = " [known: "
+
+
+def bare(known: str) -> str:
+    """Return the line of an offender without what was known of it."""
+    return known.partition(_MARK)[0]
+
+
 class Baseline:
     """What offended in an earlier run, by claim and by the part of a line that names the offender.
 
@@ -27,7 +35,7 @@ class Baseline:
             for line in judged.offenders:
                 self._offended.setdefault((judged.id, identity(line)), set()).add(line)
             for line in judged.known:
-                self._offended.setdefault((judged.id, identity(line)), set()).add(line.partition(" [known: ")[0])
+                self._offended.setdefault((judged.id, identity(line)), set()).add(bare(line))
 
     def knows(self, claim: str, offender: str) -> str:
         """Return an offender's line with what was known of it; empty where it is new."""
@@ -35,7 +43,7 @@ class Baseline:
         if before is None:
             return ""
         was = "" if offender in before else ", as " + "; ".join(sorted(before))
-        return f"{offender} [known: in {self.run}{was}]"
+        return f"{offender}{_MARK}in {self.run}{was}]"
 
 
 _BASELINE = pytest.StashKey[Baseline]()

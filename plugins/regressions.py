@@ -32,7 +32,6 @@ class Usual:
 
     def __init__(self, history: History, limits: Limits, profile: str, nodes: int) -> None:
         self.limits = limits
-        self.unread = history.unread
         self._runs = [run for run in history.runs if comparable(run, profile, nodes)]
 
     def of(self, claim: str, name: str) -> Distribution:
@@ -66,6 +65,7 @@ class Regressions:
         self._config = config
         self._usual: Usual | None = None
         self._why_not = ""
+        self._unread: list[str] = []
         self._asked = False
         self._waiting: list[pytest.Item] = []
         self._first: dict[str, dict[str, float]] = {}
@@ -169,6 +169,7 @@ class Regressions:
             return None
         if history is None or not about.get("regressions"):
             return None
+        self._unread = history.unread
         extent = self._config.hook.pytest_seatrial_extent(config=self._config, asking=True) or {}
         if hasattr(self._config, "workerinput"):
             self._why_not = "not compared: measured side by side with others (-n)"
@@ -204,7 +205,7 @@ class Regressions:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say which records of the history could not be read."""
-        for line in self._usual.unread if self._usual else []:
+        for line in self._unread:
             terminalreporter.write_line(f"history, not read: {line}", yellow=True)
 
 

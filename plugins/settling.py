@@ -53,21 +53,28 @@ class Settling:
         self._waiting.pop(item.nodeid, None)
         return report
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
-        """Let the cloud settle before the first claim that does more than read it: what blocks that may still hold."""
-        invariant = invariant_of(item)
-        if self._waiting and not self._last_round and invariant is not None and invariant.kind in ALLOWANCES:
-            item.session._setupstate.teardown_exact(None)  # noqa: SLF001 - what is judged again may stand elsewhere
-            self._settle(item.session)
-        return (yield)
-
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Any:
-        """After the first round, judge again what is violated, until it holds or the time is up."""
-        result = yield
+        """Judge what reads; then again what is violated, until it holds or the time is up; and only then what loads."""
+        items = session.items
+        session.items = [item for item in items if not _loads(item)]
+        try:
+            result = yield
+        finally:
+            session.items = items
         self._settle(session)
+        if not self._config.getoption("collectonly") and not self._config.getoption("seatrial_capture"):
+            self._judge_what_loads(session, [item for item in items if _loads(item)])
         return result
+
+    def _judge_what_loads(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """Go on as pytest's own loop does."""
+        for item, following in zip(items, [*items[1:], None], strict=False):
+            self._config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.shouldfail:
+                raise session.Failed(session.shouldfail)
+            if session.shouldstop:
+                raise session.Interrupted(session.shouldstop)
 
     def _settle(self, session: pytest.Session) -> None:
         about = self._config.hook.pytest_seatrial_about(config=self._config) or {}
@@ -112,6 +119,11 @@ class Settling:
                 reporter.line("")
             reporter.write_line(text)
             reporter.flush()  # a CI log shows it when it is said
+
+
+def _loads(item: pytest.Item) -> bool:
+    invariant = invariant_of(item)
+    return invariant is not None and invariant.kind in ALLOWANCES
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -12,9 +12,10 @@ import msgspec
 
 from seatrial.fixtures.settings import DEFAULT_PROFILE, load_profile
 from seatrial.fixtures.strict_toml import WrongSetting
+from seatrial.plugins.baseline import bare
 from seatrial.plugins.distribution import HIGHER, NEITHER, Limits
 from seatrial.plugins.gate import Exit
-from seatrial.plugins.judgement import HOLDS, MENDED, NOT_CONCERNED, STALE, UNDETERMINED, VIOLATED
+from seatrial.plugins.judgement import HOLDS, KNOWN, MENDED, NOT_CONCERNED, STALE, UNDETERMINED, VIOLATED
 from seatrial.plugins.offenders import identity
 from seatrial.plugins.regressions import Usual
 from seatrial.plugins.run_records import FILE, History, Judged, NotARun, Run, folder_name, found, read
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HELD = {HOLDS, MENDED, STALE, NOT_CONCERNED}
+FALSE = {VIOLATED, KNOWN}
 ABSENT = "not there"
 WITHIN, WORSE, BETTER = "within the usual spread", "worse than usual", "better than usual"
 
@@ -85,8 +87,8 @@ def compared(a: Run, b: Run, history: History, limits: Limits) -> Comparison:
     return Comparison(
         a,
         b,
-        violated=[t for t in turned if t.after == VIOLATED and (t.before != VIOLATED or t.offenders)],
-        held=[t for t in turned if t.after in HELD and t.before in {VIOLATED, UNDETERMINED}],
+        violated=[t for t in turned if t.after in FALSE and (t.before not in FALSE or t.offenders)],
+        held=[t for t in turned if t.after in HELD and t.before in {*FALSE, UNDETERMINED}],
         unreadable=[t for t in turned if t.after == UNDETERMINED and t.before != UNDETERMINED],
         gone=[t for t in turned if t.after == ABSENT],
         figures=list(_figures(a, b, history, limits)),
@@ -103,17 +105,23 @@ def _pairs(a: Run, b: Run) -> Iterable[tuple[Judged | None, Judged | None]]:
 def _turned(before: Judged | None, after: Judged | None) -> Turned:
     known = after or before
     assert known is not None
-    were = {identity(line) for line in [*before.offenders, *before.known]} if before else set()
-    new = [line for line in after.offenders if identity(line) not in were] if after else []
-    outcomes = (judged.outcome if judged else ABSENT for judged in (before, after))
-    return Turned(known.id, known.title, known.severity, *outcomes, offenders=new)
+    were = {identity(line) for line in _lines(before)}
+    new = [line for line in _lines(after) if identity(line) not in were]
+    outcomes = [judged.outcome if judged else ABSENT for judged in (before, after)]
+    return Turned(known.id, known.title, known.severity, outcomes[0], outcomes[1], new)
+
+
+def _lines(judged: Judged | None) -> list[str]:
+    return [*judged.offenders, *(bare(line) for line in judged.known)] if judged else []
 
 
 def _figures(a: Run, b: Run, history: History, limits: Limits) -> Iterable[Moved]:
     others = History(history.path, [run for run in history.runs if run.run != b.run])
     usual = Usual(others, limits, b.profile, b.nodes)
     for before, after in _pairs(a, b):
-        for name in after.measured if before and after else ():
+        if before is None or after is None:
+            continue
+        for name in after.measured:
             if name in before.measured:
                 was, now = before.measured[name], after.measured[name]
                 standing, runs = _standing(usual, after.id, name, now)
@@ -234,16 +242,16 @@ def _cells(*texts: str) -> str:
 def compare(a: str, b: str, histories: Path, layout: str, *, across: bool) -> Exit:
     """Print how two runs differ, and return the exit status. Ends the command where one of them cannot be read."""
     try:
-        runs = [found(named, histories) for named in (a, b)]
-        if runs[0].cloud != runs[1].cloud and not across:
-            clouds = " and ".join(run.cloud or "a cloud without a name" for run in runs)
+        before, after = found(a, histories), found(b, histories)
+        if before.cloud != after.cloud and not across:
+            clouds = " and ".join(run.cloud or "a cloud without a name" for run in (before, after))
             _end(f"{a} and {b} are of different clouds, {clouds}: --across-clouds compares them all the same")
-        history = read(histories / folder_name(runs[1].cloud) / FILE, runs[1].cloud)
+        history = read(histories / folder_name(after.cloud) / FILE, after.cloud)
     except NotARun as wrong:
         _end(str(wrong))
     except OSError as error:
         _end(f"{histories}: {error.strerror}")
-    comparison = compared(*runs, history, _limits(runs[1].profile))
+    comparison = compared(before, after, history, _limits(after.profile))
     told = (
         as_json(comparison)
         if layout == "json"
