@@ -179,14 +179,22 @@ class Gate:
         counted = Counter(judgement.outcome for judgement in self.judgements.values())
         return {outcome: counted[outcome] for outcome in OUTCOMES}
 
+    @property
+    def _extent(self) -> dict[str, Any]:
+        known = self._config.hook.pytest_seatrial_extent(config=self._config, asking=False)
+        return known or self._told_by_worker.get("extent") or {}
+
     def as_dict(self) -> dict[str, Any]:
         """Return the verdict as `docs/verdict.schema.json` describes it."""
-        about = self.about
+        about, extent = self.about, self._extent
         return {
             "schema": SCHEMA,
             "run": self.run,
             "cloud": about.get("cloud", ""),
             "profile": about.get("profile", ""),
+            "nodes": extent.get("nodes", 0),
+            "release": extent.get("release", {}),
+            "workers": len(self._config.getoption("tx", None) or ()),
             "started": self.started.isoformat(timespec="seconds"),
             "duration": round((self.finished - self.started).total_seconds(), 3),
             "verdict": self.verdict,
@@ -233,4 +241,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         about = session.config.hook.pytest_seatrial_about(config=session.config) or {}
-        output["seatrial"] = {**about, "now": str(about.get("now", ""))}
+        extent = session.config.hook.pytest_seatrial_extent(config=session.config, asking=False) or {}
+        output["seatrial"] = {**about, "now": str(about.get("now", "")), "extent": extent}

@@ -13,6 +13,14 @@ def pytest_seatrial_about(config: pytest.Config) -> dict[str, Any]:  # type: ign
 
 
 @pytest.hookspec(firstresult=True)
+def pytest_seatrial_extent(config: pytest.Config, asking: bool) -> dict[str, Any]:  # type: ignore[empty-body]  # noqa: FBT001
+    """Return how large the cloud is and what runs on it, as far as it is known: nodes (0: unknown), release.
+
+    Where `asking`, the nodes are counted if they were not yet.
+    """
+
+
+@pytest.hookspec(firstresult=True)
 def pytest_seatrial_run(config: pytest.Config) -> str:  # type: ignore[empty-body]
     """Return the run's id, the same in all processes of a run."""
 

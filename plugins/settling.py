@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from seatrial.plugins.allow import ALLOWANCES
 from seatrial.plugins.invariants import invariant_of
 from seatrial.plugins.judgement import VIOLATED, annotate, judgement_of
 
@@ -54,8 +55,28 @@ class Settling:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Any:
-        """After the first round, judge again what is violated, until it holds or the time is up."""
-        result = yield
+        """Judge what reads; then again what is violated, until it holds or the time is up; and only then what loads."""
+        items = session.items
+        session.items = [item for item in items if not _loads(item)]
+        try:
+            result = yield
+        finally:
+            session.items = items
+        self._settle(session)
+        if not self._config.getoption("collectonly") and not self._config.getoption("seatrial_capture"):
+            self._judge_what_loads(session, [item for item in items if _loads(item)])
+        return result
+
+    def _judge_what_loads(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """Go on as pytest's own loop does."""
+        for item, following in zip(items, [*items[1:], None], strict=False):
+            self._config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.shouldfail:
+                raise session.Failed(session.shouldfail)
+            if session.shouldstop:
+                raise session.Interrupted(session.shouldstop)
+
+    def _settle(self, session: pytest.Session) -> None:
         about = self._config.hook.pytest_seatrial_about(config=self._config) or {}
         if about.get("live"):
             while self._waiting and not session.shouldstop:
@@ -72,7 +93,6 @@ class Settling:
             self._say("settling: a recorded cloud does not change; judged as it is")
             self._judge_again(list(self._waiting.values()))
         self._last_round = True  # who judges once more, as mending does, is told at once
-        return result
 
     def _judge_again(self, items: list[pytest.Item]) -> None:
         self._config.hook.pytest_seatrial_reread(config=self._config, items=items)
@@ -99,6 +119,11 @@ class Settling:
                 reporter.line("")
             reporter.write_line(text)
             reporter.flush()  # a CI log shows it when it is said
+
+
+def _loads(item: pytest.Item) -> bool:
+    invariant = invariant_of(item)
+    return invariant is not None and invariant.kind in ALLOWANCES
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -10,7 +10,16 @@ import pytest
 
 from seatrial.plugins.allow import not_asked_for
 from seatrial.plugins.gate import GATE, Exit, Gate
-from seatrial.plugins.judgement import MENDED, NOT_CONCERNED, NOT_JUDGED, STALE, UNDETERMINED, WAIVED, Judgement
+from seatrial.plugins.judgement import (
+    KNOWN,
+    MENDED,
+    NOT_CONCERNED,
+    NOT_JUDGED,
+    STALE,
+    UNDETERMINED,
+    WAIVED,
+    Judgement,
+)
 from seatrial.plugins.waivers import waivers_of
 
 if TYPE_CHECKING:
@@ -66,6 +75,7 @@ def _lines(gate: Gate, about: dict[str, Any], config: pytest.Config) -> Iterable
     if config.getoption("seatrial_strict_waivers"):
         yield from _reasons("closed by waivers that are not needed any more", gate.with_outcome(STALE))
     yield from _violations(gate, f"warned by (less severe than {gate.fail_at})", gate.warned)
+    yield from _known(gate.with_outcome(KNOWN))
     yield from _mended(gate.with_outcome(MENDED), closes=bool(config.getoption("seatrial_no_mended")))
     yield from _unread(gate.with_outcome(UNDETERMINED))
     if gate.exit == Exit.INTERRUPTED:
@@ -99,7 +109,7 @@ def _violations(gate: Gate, heading: str, judgements: list[Judgement]) -> Iterab
     for judgement in judgements:
         yield f"  {judgement.id} {judgement.severity}: {judgement.title}"
         yield from (f"      {line}" for line in judgement.offenders)
-        yield from (f"      {line}" for line in judgement.waived)
+        yield from (f"      {line}" for line in [*judgement.waived, *judgement.known])
         if judgement.settling:
             yield f"      {judgement.settling}"
         causes = gate.causes_of(judgement)
@@ -109,6 +119,14 @@ def _violations(gate: Gate, heading: str, judgements: list[Judgement]) -> Iterab
             yield f"      remedy: {gate.invariants[judgement.id].remedy}"
         if consequences.get(judgement.id):
             yield f"      explains {', '.join(consequences[judgement.id])}"
+
+
+def _known(judgements: list[Judgement]) -> Iterable[str]:
+    if judgements:
+        yield "violated before as well: known, closes nothing"
+    for judgement in judgements:
+        yield f"  {judgement.id} {judgement.severity}: {judgement.title}"
+        yield from (f"      {line}" for line in [*judgement.known, *judgement.waived])
 
 
 def _mended(judgements: list[Judgement], *, closes: bool) -> Iterable[str]:
@@ -127,6 +145,10 @@ def _measured(gate: Gate) -> Iterable[str]:
     for judgement in measured:
         figures = ", ".join(f"{name} {value:g}" for name, value in judgement.measured.items())
         yield f"  {judgement.id} {judgement.title}: {figures}"
+        if judgement.measured_first:
+            first = ", ".join(f"{name} {value:g}" for name, value in judgement.measured_first.items())
+            yield f"      measured again; at first: {first}"
+        yield from (f"      {line}" for line in judgement.trend)
 
 
 def _left_out(config: pytest.Config) -> list[str]:
@@ -166,10 +188,12 @@ def _for_github(gate: Gate, about: dict[str, Any]) -> None:
     told = [
         *gate.violated,
         *gate.warned,
-        *(j for kind in (MENDED, UNDETERMINED, WAIVED) for j in gate.with_outcome(kind)),
+        *(j for kind in (MENDED, UNDETERMINED, KNOWN, WAIVED) for j in gate.with_outcome(kind)),
     ]
     for judgement in told:
-        what = "<br>".join(judgement.offenders or judgement.first or [judgement.reason]).replace("|", "\\|")
+        what = "<br>".join(judgement.offenders or judgement.first or judgement.known or [judgement.reason]).replace(
+            "|", "\\|"
+        )
         rows.append(f"| {judgement.id} {judgement.title} | {judgement.severity} | {judgement.outcome} | {what} |")
     with Path(path).open("a") as summary:
         summary.write("\n".join(rows) + "\n")

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-_ORDER = {"violated": 0, "undetermined": 1, "not judged": 2, "stale waiver": 3, "waived": 4, "mended": 5, "holds": 6}
+_OUTCOMES = ("violated", "undetermined", "not judged", "known", "stale waiver", "waived", "mended", "holds")
+_ORDER = {outcome: rank for rank, outcome in enumerate(_OUTCOMES)}
 _SEVERITIES = ("blocker", "critical", "normal", "minor", "trivial")
-_LAST = 7
+_LAST = len(_OUTCOMES)
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bad: #c0392b; --good: #1e8449; --odd: #b9770e; --dim: #888; }
@@ -28,7 +29,7 @@ table { border-collapse: collapse; width: 100%; margin-top: 1.5rem; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
 th { position: sticky; top: 0; background: Canvas; }
 .violated { color: var(--bad); } .holds { color: var(--good); }
-.undetermined, .waived, .stale, .mended { color: var(--odd); } .not { color: var(--dim); }
+.undetermined, .waived, .stale, .known, .mended { color: var(--odd); } .not { color: var(--dim); }
 ul { margin: .2rem 0 0; padding-left: 1.1rem; font: 13px/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 td:first-child { white-space: nowrap; font-weight: 600; }
 """.strip()
@@ -81,7 +82,7 @@ def _outcome(entry: dict[str, Any] | None) -> str:
     if entry is None:
         return ""
     kind = _text(entry["outcome"].split()[0])
-    said = [*entry["offenders"], *entry["waived"], *entry.get("first", [])] or (
+    said = [*entry["offenders"], *entry["waived"], *entry.get("known", []), *entry.get("first", [])] or (
         [entry["reason"]] if entry["reason"] else []
     )
     lines = "".join(f"<li>{_text(line)}</li>" for line in said)

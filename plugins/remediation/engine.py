@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from seatrial.fixtures.question import NotConcerned, Unavailable
-from seatrial.plugins.judgement import HOLDS, STALE, VIOLATED, WAIVED, Judgement
+from seatrial.plugins.judgement import HOLDS, KNOWN, STALE, VIOLATED, WAIVED, Judgement
 from seatrial.plugins.offenders import identity
 from seatrial.plugins.remediation.change import Change, Failed, Refused
 from seatrial.plugins.remediation.guards import Guards, missing_rights
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from seatrial.plugins.remediation.hand import Hand
     from seatrial.plugins.remediation.journal import Journal
 
-WELL = {HOLDS, WAIVED, STALE}
+WELL = {HOLDS, WAIVED, STALE, KNOWN}
 
 
 class Stopped(Exception):  # noqa: N818 - the name is the outcome

@@ -67,13 +67,14 @@ def gate(pytest_arguments: tuple[str, ...]) -> None:
     \b
     which cloud      --cloud NAME  --settings FILE  --kubeconfig FILE  --context NAME  --bundle PATH
     what is demanded --profile NAME|FILE  --fail-at SEVERITY
-    using the cloud  --allow load (docs/acceptance.md)  --os-cloud NAME
+    using the cloud  --allow load (docs/acceptance.md)  --on-sick-cloud refuse|go  --os-cloud NAME
     waivers          --waivers FILE  --no-waivers  --strict-waivers
     patience         --settle TIME
     mending          --remedy plan|safe|moves-data|disruptive  --remedy-only IDS  --remedy-limit N  --yes
                      --no-mended  --journal FILE  --values-overlay FILE
     other tools      --import-junit FILE  --import-rally FILE  --import-severity SEVERITY
     what is left     --evidence FOLDER  --verdict FILE  --junit-xml FILE  --alluredir FOLDER
+    other runs       --history DIR  --no-history  --baseline RUN|FILE (docs/history.md)
 
     \b
     Exit status: 0 open; 1 closed; 2 interrupted; 3 internal error; 4 usage; 5 nothing ran;
@@ -149,6 +150,27 @@ def report(
     from seatrial.command.reporting import Wanted, reported  # noqa: PLC0415 - only this command shows
 
     reported(what, Wanted(out, trend, headline, textfile))
+
+
+@main.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--history", default="history", show_default=True, type=click.Path(), help="The folder of the histories.")
+@click.option(
+    "--format", "layout", type=click.Choice(["table", "json", "markdown"]), default="table", show_default=True
+)
+@click.option("--across-clouds", is_flag=True, help="Compare runs of different clouds.")
+def compare(a: str, b: str, history: str, layout: str, *, across_clouds: bool) -> None:
+    """Compare two runs: A before and B after an upgrade.
+
+    Each is a verdict file, or a run's id in the history. Tells the claims that are newly violated, newly held and newly
+    unreadable, the figures with their change and whether it is within what is usual, and the charts that changed. Exit
+    status 0 where nothing is newly violated, 1 where something is, 10 where something is newly unreadable, 4 where a
+    run cannot be read.
+    """
+    from seatrial.command import comparing  # noqa: PLC0415 - other commands compare nothing
+
+    sys.exit(comparing.compare(a, b, Path(history), layout, across=across_clouds))
 
 
 _OF_A_PROJECT = (
