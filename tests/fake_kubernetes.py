@@ -11,6 +11,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import socket
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,6 +49,8 @@ class FakeKubernetes:
         """Functions that are called with the number of a write and whether it is done: what kills a client in it."""
         self.writes = 0
         self.commands = []
+        self.ports = {}
+        """Ports of pods, and the ports of this machine that answer for them."""
         self.runs = lambda _pod, _argv: ("", 0)
         server = self
 
@@ -118,6 +121,9 @@ class _Handler(BaseHTTPRequestHandler):
         path, query = parts.path, parse_qs(parts.query)
         if path.endswith("/exec"):
             self._exec(path, query)
+            return
+        if path.endswith("/portforward"):
+            self._forward(int(query["ports"][0]))
             return
         self.cloud.asked.append(("GET", path))
         if path == "/version":
@@ -250,13 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _exec(self, path, query):
         pod, argv = path.split("/")[-2], tuple(query["command"])
         self.cloud.commands.append((pod, argv))
-        accept = base64.b64encode(hashlib.sha1(self.headers["Sec-WebSocket-Key"].encode() + _MAGIC).digest())
-        self.send_response(101)
-        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade")):
-            self.send_header(name, value)
-        self.send_header("Sec-WebSocket-Accept", accept.decode())
-        self.send_header("Sec-WebSocket-Protocol", "v4.channel.k8s.io")
-        self.end_headers()
+        self._upgrade()
         given = self._heard() if query["stdin"] == ["true"] else b""
         out, status = self.cloud.runs(pod, argv, given) if given else self.cloud.runs(pod, argv)
         self._frame(b"\x01" + (out.encode() if isinstance(out, str) else out))
@@ -268,16 +268,48 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.connection.recv(64)
 
+    def _forward(self, port):
+        """Carry bytes to a port of this machine, as the kubelet does: a channel for data, one for errors."""
+        if port not in self.cloud.ports:
+            self._say(404, {"message": "no such port"})
+            return
+        self._upgrade()
+        for channel in (b"\x00", b"\x01"):
+            self._frame(channel + port.to_bytes(2, "little"))
+        with socket.create_connection(("127.0.0.1", self.cloud.ports[port])) as real:
+            threading.Thread(target=self._carry_back, args=(real,), daemon=True).start()
+            while (given := self._heard()) is not None:
+                real.sendall(given)
+        self.close_connection = True
+
+    def _carry_back(self, real):
+        with contextlib.suppress(OSError):
+            while data := real.recv(1 << 16):
+                self._frame(b"\x00" + data)
+            self._frame(b"\x03\xe8", opcode=8)
+
+    def _upgrade(self):
+        accept = base64.b64encode(hashlib.sha1(self.headers["Sec-WebSocket-Key"].encode() + _MAGIC).digest())
+        self.send_response(101)
+        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade")):
+            self.send_header(name, value)
+        self.send_header("Sec-WebSocket-Accept", accept.decode())
+        self.send_header("Sec-WebSocket-Protocol", "v4.channel.k8s.io")
+        self.end_headers()
+
     def _heard(self):
-        """Return what the client writes to the command in one frame, without its channel."""
-        _, length = self.rfile.read(2)
-        length &= 0x7F
+        """Return what the client sends in one frame, without its channel; None where it is the end."""
+        head = self.rfile.read(2)
+        if len(head) < 2 or head[0] & 0xF == 8:
+            return None
+        length = head[1] & 0x7F
         if length >= 126:
             length = int.from_bytes(self.rfile.read(2 if length == 126 else 8), "big")
         mask = self.rfile.read(4)
         masked = self.rfile.read(length)
-        plain = bytes(byte ^ mask[at % 4] for at, byte in enumerate(masked))
-        assert plain[:1] == b"\x00", "not on the channel of standard input"
+        pattern = (mask * (length // 4 + 1))[:length]
+        plain = (int.from_bytes(masked, "big") ^ int.from_bytes(pattern, "big")).to_bytes(length, "big")
+        assert plain[:1] == b"\x00", "not on the first channel"
         return plain[1:]
 
     def _frame(self, payload, opcode=2):

@@ -1,0 +1,1 @@
+"""Claims that measure under load, and clean up."""
