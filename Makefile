@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 ROOMS := fixtures plugins suites reports profiles lab
 
-.PHONY: gate test check lab-test docs record bench-boots clean
+.PHONY: gate test check lab-test docs record bench-boots bench-broker clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -64,6 +64,10 @@ record: $(READY)
 # Our forty servers at once beside Rally's; RALLY is the `rally` of an environment of its own.
 bench-boots: $(READY)
 	@$(BIN)/python tests/benchmarks/boots.py --rally $(or $(RALLY),rally) --cloud $(or $(CLOUD),lab)
+
+# RabbitMQ's own PerfTest beside our load, on a broker of this machine: minutes, best on a quiet machine.
+bench-broker: $(READY)
+	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/broker.py $(if $(SECONDS),--seconds $(SECONDS))
 
 clean:
 	rm -rf build dist $(OUT)

@@ -25,7 +25,7 @@ def pytest_seatrial_run(config: pytest.Config) -> str:  # type: ignore[empty-bod
     """Return the run's id, the same in all processes of a run."""
 
 
-@pytest.hookspec(firstresult=True)
+@pytest.hookspec
 def pytest_seatrial_clean_up(config: pytest.Config) -> list[str]:  # type: ignore[empty-body]
     """Take away what the run made in the cloud; return a line for each thing that stays."""
 

@@ -40,4 +40,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Take away what is left of the whole run, where its workers have ended."""
     config = session.config
     if config.getoption("seatrial_allow") and not hasattr(config, "workerinput"):
-        config.stash[GATE].left_behind = config.hook.pytest_seatrial_clean_up(config=config) or []
+        told = config.hook.pytest_seatrial_clean_up(config=config)
+        config.stash[GATE].left_behind = [line for lines in told for line in lines]

@@ -31,6 +31,7 @@ PLUGINS = (
     "seatrial.fixtures.target",
     "seatrial.fixtures.acceptance",
     "seatrial.fixtures.apiserver",
+    "seatrial.fixtures.broker_load",
     "seatrial.fixtures.ceph",
     "seatrial.fixtures.ceph_hosts",
     "seatrial.fixtures.certificates",

@@ -49,9 +49,9 @@ class FakeKubernetes:
         """Functions that are called with the number of a write and whether it is done: what kills a client in it."""
         self.writes = 0
         self.commands = []
-        self.runs = lambda _pod, _argv: ("", 0)
         self.ports = {}
-        """Where a pod's port is on loopback, by the pod's name."""
+        """The ports of this machine that answer for pods, by the pod's name or by its port."""
+        self.runs = lambda _pod, _argv: ("", 0)
         server = self
 
         class Handler(_Handler):
@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._exec(path, query)
             return
         if path.endswith("/portforward"):
-            self._forward(path, query)
+            self._forward(path, int(query["ports"][0]))
             return
         self.cloud.asked.append(("GET", path))
         if path == "/version":
@@ -268,34 +268,36 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.connection.recv(64)
 
-    def _forward(self, path, query):
-        """Carry bytes between the client's data channel and the pod's port; say on the other that nobody listens."""
+    def _forward(self, path, port):
+        """Carry bytes to a port of this machine, as the kubelet does: a channel for data, one for what went wrong."""
         if "create pods/portforward" in self.cloud.refused:
             self._say(403, {"message": "not allowed"})
             return
+        target = self.cloud.ports.get(path.split("/")[-2]) or self.cloud.ports.get(port)
+        if target is None:
+            self._say(404, {"message": "no such port"})
+            return
         self._upgrade()
         self.close_connection = True
-        port = int(query["ports"][0])
         for channel in (b"\x00", b"\x01"):
-            self._frame(channel + struct.pack("<H", port))
+            self._frame(channel + port.to_bytes(2, "little"))
         try:
-            pod = socket.create_connection(("127.0.0.1", self.cloud.ports[path.split("/")[-2]]), 5)
+            pod = socket.create_connection(("127.0.0.1", target), 5)
         except OSError as error:
             self._frame(b"\x01" + f"error forwarding port {port}: {error}".encode())
             return
+        pod.settimeout(None)
+        threading.Thread(target=self._carry_back, args=(pod,), daemon=True).start()
+        with pod, contextlib.suppress(OSError, ValueError, AssertionError):
+            while (given := self._heard()) is not None:
+                pod.sendall(given)
 
-        def back():
-            with contextlib.suppress(OSError):
-                while data := pod.recv(4096):
-                    self._frame(b"\x00" + data)
-            with contextlib.suppress(OSError):
-                self._frame(b"\x03\xe8", opcode=8)
-
-        threading.Thread(target=back, daemon=True).start()
-        with contextlib.suppress(OSError, ValueError, AssertionError):
-            while True:
-                pod.sendall(self._heard())
-        pod.close()
+    def _carry_back(self, pod):
+        with contextlib.suppress(OSError):
+            while data := pod.recv(1 << 16):
+                self._frame(b"\x00" + data)
+        with contextlib.suppress(OSError):
+            self._frame(b"\x03\xe8", opcode=8)
 
     def _upgrade(self):
         accept = base64.b64encode(hashlib.sha1(self.headers["Sec-WebSocket-Key"].encode() + _MAGIC).digest())
@@ -307,15 +309,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _heard(self):
-        """Return what the client writes to the command in one frame, without its channel."""
-        _, length = self.rfile.read(2)
-        length &= 0x7F
+        """Return what the client sends in one frame, without its channel; None where it is the end."""
+        head = self.rfile.read(2)
+        if len(head) < 2 or head[0] & 0xF == 8:
+            return None
+        length = head[1] & 0x7F
         if length >= 126:
             length = int.from_bytes(self.rfile.read(2 if length == 126 else 8), "big")
         mask = self.rfile.read(4)
         masked = self.rfile.read(length)
-        plain = bytes(byte ^ mask[at % 4] for at, byte in enumerate(masked))
-        assert plain[:1] == b"\x00", "not on the channel of standard input"
+        pattern = (mask * (length // 4 + 1))[:length]
+        plain = (int.from_bytes(masked, "big") ^ int.from_bytes(pattern, "big")).to_bytes(length, "big")
+        assert plain[:1] == b"\x00", "not on the first channel"
         return plain[1:]
 
     def _frame(self, payload, opcode=2):

@@ -1,1 +1,1 @@
-"""Claims that measure the cloud under load."""
+"""Claims that measure the cloud under load, and clean up."""
