@@ -20,7 +20,7 @@ from scripted_broker import ScriptedBroker
 from seatrial.fixtures.broker_trial import BrokerTrial, scenario_of
 from seatrial.fixtures.load.broker import Outcome
 from seatrial.fixtures.load.control import held, make, take_away
-from seatrial.fixtures.load.latencies import Latencies
+from seatrial.fixtures.load.histogram import Latencies
 from seatrial.fixtures.load.payload import content
 from seatrial.fixtures.load.scenario import Endpoint
 from seatrial.fixtures.load.tally import Fate

@@ -14,7 +14,7 @@ from pika import frame, spec
 from scripted_broker import CHANNEL, ScriptedBroker
 
 from seatrial.fixtures.load.broker import endpoint_of, outcome
-from seatrial.fixtures.load.latencies import Latencies
+from seatrial.fixtures.load.histogram import Latencies
 from seatrial.fixtures.load.payload import KEY, Batch, Key
 from seatrial.fixtures.load.scenario import Endpoint, Scenario, WrongScenario
 from seatrial.fixtures.load.tally import Received, Sent, Share, counted
