@@ -157,6 +157,7 @@ class Loopback:
                 "service-account-key-file": key,
                 "service-account-signing-key-file": key,
                 "service-cluster-ip-range": _SERVICES,
+                "kubelet-preferred-address-types": "InternalIP",
                 "endpoint-reconciler-type": "none",
                 "audit-policy-file": self.folder / "audit.yaml",
                 "audit-log-path": self.audit,
@@ -221,7 +222,10 @@ class Loopback:
                 raise HopelessError(f"{name} ended; it last said: {last[:300]} (see {log})")
         if not (self.folder / "certificates" / "apiserver.crt").exists():
             return "it has no certificate yet"
-        self.send("GET", "/readyz")
+        try:
+            self.send("GET", "/readyz")
+        except LabError as error:
+            return " ".join(error.message.split())[:60]
         return None
 
     def _write_kubeconfigs(self) -> None:
