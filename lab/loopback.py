@@ -13,7 +13,6 @@ import threading
 from base64 import b64encode
 from contextlib import suppress
 from http.client import HTTPException, HTTPSConnection
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -25,6 +24,7 @@ from seatrial.lab.topology import CHECKOUT, ROOM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 """In the order in which they start; they end in the opposite one."""

@@ -91,9 +91,10 @@ def measured(control_plane, folder, nodes):
     time.sleep(1)  # the audit log is written behind
     lists, paths = listed(control_plane.audit, begun)
     raw += [paths[kind] for kind in sorted(paths)]
-    rounds = []
-    for _ in range(ROUNDS):
-        rounds.append((run(gate, control_plane, gate_folder, statuses=(0, 1, 10)), run(raw, control_plane, folder)))
+    rounds = [
+        (run(gate, control_plane, gate_folder, statuses=(0, 1, 10)), run(raw, control_plane, folder))
+        for _ in range(ROUNDS)
+    ]
     answered = json.loads(rounds[0][1].said)
     verdict = json.loads((gate_folder / "verdict.json").read_text())
     return {

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import ssl
 import sys
+from pathlib import Path
 
 import msgspec
 import urllib3
@@ -18,11 +21,7 @@ class Page(msgspec.Struct):
 
 
 def main():
-    with open(sys.argv[1]) as file:
-        settings = yaml.safe_load(file)
-    import base64
-    import ssl
-
+    settings = yaml.safe_load(Path(sys.argv[1]).read_text())
     cluster = settings["clusters"][0]["cluster"]
     authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
     context = ssl.create_default_context(cadata=authority)
