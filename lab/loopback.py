@@ -257,7 +257,7 @@ metadata: {{name: {READER}}}
 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {READER}}}
 subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: {READER}}}]
 """
-        argv = [binary("kubectl"), "--kubeconfig", self.kubeconfig(), "apply", "-f", "-"]
+        argv: list[str | Path] = [binary("kubectl"), "--kubeconfig", self.kubeconfig(), "apply", "-f", "-"]
         run(argv, timeout=60, stdin=f"{role}\n{binding}")
 
 
