@@ -164,7 +164,7 @@ class Loopback:
                 "profiling": "false",
             },
         )
-        wait_until("kube-apiserver", self._not_ready, timeout=120, interval=0.2)
+        wait_until("kube-apiserver", self._not_ready, timeout=300, interval=0.2)
         self._write_kubeconfigs()
         self._let_read()
         common = {"bind-address": "127.0.0.1", "leader-elect": "false", "profiling": "false"}
