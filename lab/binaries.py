@@ -1,4 +1,4 @@
-"""Kubernetes, etcd, CoreDNS and Helm, built from the Go module proxy once for each version."""
+"""Kubernetes, etcd, CoreDNS, Helm and KWOK, built from the Go module proxy once for each version."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ KUBERNETES = "1.35.4"
 ETCD = "3.6.5"
 COREDNS = "1.14.2"
 HELM = "3.21.4"
+KWOK = "0.8.0"
 
 _VERSION = "k8s.io/component-base/version"
 _KUBERNETES_FLAGS = (
@@ -80,19 +81,29 @@ BUILDS = (
         module=False,
     ),
 )
+"""What every lab needs."""
+
+MANY_NODES = Build(
+    "kwok",
+    KWOK,
+    {"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
+    f"-s -w -X sigs.k8s.io/kwok/pkg/consts.Version=v{KWOK}",
+    module=False,
+)
+"""What only nodes without a machine need: KWOK plays their kubelets."""
 
 
 def binary(name: str) -> Path:
     """Return the built program `name`."""
-    for build in BUILDS:
+    for build in (*BUILDS, MANY_NODES):
         if name in build.programs:
             return build.folder / name
     raise LabError(f"no program of the lab is called {name}")
 
 
-def provide() -> None:
-    """Build what is not in the cache. From nothing this takes about 15 minutes of processor time."""
-    for build in BUILDS:
+def provide(builds: Sequence[Build] = BUILDS) -> None:
+    """Build what is not in the cache. From nothing, a lab's take about 15 minutes of processor time."""
+    for build in builds:
         with building(build.folder) as scratch:
             if scratch is not None:
                 _build(build, scratch)

@@ -44,6 +44,22 @@ def up(only: str | None, node_count: int, rabbitmq_replicas: int, size: str) -> 
         raise LabError("interrupted: `seatrial lab up` goes on from here, `seatrial lab down` removes it") from None
 
 
+@lab.command(context_settings={"ignore_unknown_options": True})
+@click.option("--nodes", default=1000, show_default=True, type=click.IntRange(1, 5000))
+@click.option("--deployments", default=150, show_default=True, type=click.IntRange(0, 500), help="Of 30 pods each.")
+@click.option("--folder", metavar="FOLDER", help="Keep logs there; it must be empty. Otherwise they are not kept.")
+@click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)
+def crowd(nodes: int, deployments: int, folder: str | None, argv: tuple[str, ...]) -> None:
+    """Run ARGV against a control plane of its own with many nodes, which ends with it.
+
+    The nodes are played by KWOK. It needs no root and leaves a lab alone; KUBECONFIG names it, as somebody who may do
+    what docs/clusterrole.yaml says.
+    """
+    from seatrial.lab.crowd import run_in  # noqa: PLC0415 - see lifecycle.up
+
+    raise SystemExit(run_in(argv, nodes, deployments, folder))
+
+
 @lab.command()
 @click.option("--force", is_flag=True, help="Also a lab that another checkout brought up.")
 def down(*, force: bool) -> None:

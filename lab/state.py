@@ -44,6 +44,12 @@ class Process(msgspec.Struct, frozen=True):
         """Tell whether it is still there."""
         return Process.of(self.pid) == self
 
+    @property
+    def cpu_s(self) -> float:
+        """Processor time that it has used, in seconds."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def kill(self) -> None:
         """End it now, without waiting."""
         self.send(signal.SIGKILL)

@@ -75,10 +75,18 @@ def judgement_of(report: pytest.TestReport) -> Judgement | None:
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Turn what was raised into the invariant's outcome, before any other plugin looks at the report."""
-    report: pytest.TestReport = yield
-    invariant = invariant_of(item)
-    raised = call.excinfo.value if call.excinfo else None
+    excinfo = call.excinfo
+    raised = excinfo.value if excinfo else None
     meaning = getattr(raised, "seatrial_outcome", None)
+    if meaning is not None and raised is not None:
+        # Its text says it all. For a traceback, which nobody is shown, pytest would parse every file on the way.
+        brief = pytest.fail.Exception(str(raised), pytrace=False).with_traceback(raised.__traceback__)
+        call.excinfo = pytest.ExceptionInfo.from_exception(brief)
+    try:
+        report: pytest.TestReport = yield
+    finally:
+        call.excinfo = excinfo
+    invariant = invariant_of(item)
     if meaning == NOT_CONCERNED:
         report.outcome = "skipped"
         report.longrepr = (str(item.path), item.location[1] or 0, f"Skipped: {raised}")

@@ -25,6 +25,9 @@ from seatrial.plugins.waivers import waivers_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MANY = 20
+"""Offenders of one invariant that a terminal shows, where the verdict file names all of them."""
+
 _COLOURS = {"open": "green", "closed": "red"}
 
 
@@ -71,11 +74,15 @@ def _lines(gate: Gate, about: dict[str, Any], config: pytest.Config) -> Iterable
     yield f"cloud {about.get('cloud', '?')}, profile {about.get('profile', '?')}: {counts}, in {seconds:.1f} s"
     if about.get("source"):
         yield f"read from {about['source']}" + (f", {about['retries']} retries" if about.get("retries") else "")
-    yield from _violations(gate, "closed by", gate.violated)
+    kept = str(config.getoption("seatrial_verdict") or "")
+    # A pipeline's log is all that some people ever see of a run: it is never shortened.
+    if gate.trouble or os.environ.get("CI"):
+        kept = ""
+    yield from _violations(gate, "closed by", gate.violated, kept)
     if config.getoption("seatrial_strict_waivers"):
         yield from _reasons("closed by waivers that are not needed any more", gate.with_outcome(STALE))
-    yield from _violations(gate, f"warned by (less severe than {gate.fail_at})", gate.warned)
-    yield from _known(gate.with_outcome(KNOWN))
+    yield from _violations(gate, f"warned by (less severe than {gate.fail_at})", gate.warned, kept)
+    yield from _known(gate.with_outcome(KNOWN), kept)
     yield from _mended(gate.with_outcome(MENDED), closes=bool(config.getoption("seatrial_no_mended")))
     yield from _unread(gate.with_outcome(UNDETERMINED))
     if gate.exit == Exit.INTERRUPTED:
@@ -101,15 +108,15 @@ def _lines(gate: Gate, about: dict[str, Any], config: pytest.Config) -> Iterable
         yield gate.trouble
 
 
-def _violations(gate: Gate, heading: str, judgements: list[Judgement]) -> Iterable[str]:
+def _violations(gate: Gate, heading: str, judgements: list[Judgement], kept: str) -> Iterable[str]:
     if not judgements:
         return
     yield heading
     consequences = {cause: [j.id for j in judgements if cause in gate.causes_of(j)] for cause in gate.judgements}
     for judgement in judgements:
         yield f"  {judgement.id} {judgement.severity}: {judgement.title}"
-        yield from (f"      {line}" for line in judgement.offenders)
-        yield from (f"      {line}" for line in [*judgement.waived, *judgement.known])
+        yield from _shortened(judgement.offenders, kept)
+        yield from _shortened([*judgement.waived, *judgement.known], kept)
         if judgement.settling:
             yield f"      {judgement.settling}"
         causes = gate.causes_of(judgement)
@@ -121,12 +128,20 @@ def _violations(gate: Gate, heading: str, judgements: list[Judgement]) -> Iterab
             yield f"      explains {', '.join(consequences[judgement.id])}"
 
 
-def _known(judgements: list[Judgement]) -> Iterable[str]:
+def _known(judgements: list[Judgement], kept: str) -> Iterable[str]:
     if judgements:
         yield "violated before as well: known, closes nothing"
     for judgement in judgements:
         yield f"  {judgement.id} {judgement.severity}: {judgement.title}"
-        yield from (f"      {line}" for line in [*judgement.known, *judgement.waived])
+        yield from _shortened([*judgement.known, *judgement.waived], kept)
+
+
+def _shortened(lines: list[str], kept: str) -> Iterable[str]:
+    """Yield all lines, or the first ones and where the others are kept."""
+    shown = lines[:MANY] if kept else lines
+    yield from (f"      {line}" for line in shown)
+    if len(lines) > len(shown):
+        yield f"      … and {len(lines) - len(shown)} more: {kept} names all {len(lines)}"
 
 
 def _mended(judgements: list[Judgement], *, closes: bool) -> Iterable[str]:

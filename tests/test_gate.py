@@ -13,6 +13,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from seatrial.command import WHOLE
+
 HOLDS = '''
 @claim(1)
 def test_it_holds():
@@ -181,6 +183,38 @@ def test_junit_tells_failed_from_unread(trial):
     trial.judge("--junit-xml", "junit.xml")
     suite = ET.parse(trial.folder / "junit.xml").getroot()[0]
     assert (suite.get("failures"), suite.get("errors")) == ("1", "1")
+
+
+MANY = '''
+@claim(5)
+def test_no_node_is_odd():
+    """Pods stay away.
+
+    Remedy: look at it.
+    """
+    odd = [f"node n{number:04}: odd" for number in range(1000)]
+    assert odd == []
+'''
+
+
+def test_a_thousand_offenders_are_shortened_where_the_verdict_names_them_all_and_nowhere_else(trial, monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    trial.claims(MANY)
+    run = trial.judge("--junit-xml", "junit.xml", "--tb=no", *WHOLE)
+    assert "node n0019: odd" in run.text
+    assert "node n0020: odd" not in run.text
+    assert "… and 980 more: verdict.json names all 1000" in run.text
+    assert len(run.judged("TST-05")["offenders"]) == 1000
+    assert (trial.folder / "junit.xml").read_text().count(": odd") >= 1000
+    monkeypatch.setenv("CI", "true")
+    assert "node n0999: odd" in trial.judge("--tb=no").text
+
+
+def test_a_claim_that_could_not_look_tells_its_reason_and_no_traceback(trial):
+    trial.claims(UNREAD)
+    run = trial.judge("--tb=long", "--junit-xml", "junit.xml")
+    assert "could not be read: " in (trial.folder / "junit.xml").read_text()
+    assert "test_claims.py:" not in run.text.partition("the gate is")[0].replace("test_claims.py::", "")
 
 
 def test_allure_hears_of_ids_and_keeps_the_history_of_a_renamed_claim(trial):

@@ -8,7 +8,10 @@ import json
 
 import pytest
 
+from seatrial.fixtures import redaction
+from seatrial.fixtures.bundle import Bundle, recorded
 from seatrial.fixtures.question import Answer, Command, Objects, Pods
+from seatrial.fixtures.redacted_objects import LARGE, suspicious
 from seatrial.fixtures.redaction import Redactor
 
 LOUD = Command(Pods("p", "a=b"), ("x",))
@@ -158,3 +161,26 @@ def test_a_helm_release_keeps_what_drift_needs_and_no_secret():
 def test_what_is_no_secret_stays(text):
     answer = Redactor().answer(LOUD, Answer(text.encode()))
     assert "redacted" not in answer.text
+
+
+def test_a_list_is_redacted_as_if_all_of_it_were_looked_through(monkeypatch):
+    cloud = Bundle(recorded("um-cloud-before"))
+    for kind in ("pods", "deployments", "events", "configmaps", "nodes"):
+        items = json.loads(cloud.ask(Objects(kind))[0].body)["items"]
+        for number, item in enumerate(items):
+            item["planted"] = {"env": [{"name": "DB_PASSWORD", "value": f"s{number}"}], "token": f"t{number}"}
+            item["planted"]["filler"] = "x" * LARGE
+        redactor = Redactor()
+        quick = json.loads(redactor.answer(Objects(kind), Answer(json.dumps({"items": items}).encode())).body)["items"]
+        with monkeypatch.context() as patched:
+            patched.setattr(redaction, "suspicious", lambda _said: True)
+            redactor._told.clear()
+            plain = [redactor._walk(item) for item in items]
+        assert quick == plain
+        assert quick[0]["planted"]["token"].startswith("(redacted:")
+        assert quick[0]["planted"]["env"][0]["value"].startswith("(redacted:")
+
+
+def test_every_name_of_a_secret_has_a_mark_that_is_looked_for():
+    names = redaction._NAMES.replace("(?:word|wd|phrase)?", "").replace("(?:_?key)?", "").replace("_?", "")
+    assert [name for name in names.split("|") if not suspicious(name.replace("s?", "").encode())] == []

@@ -38,6 +38,10 @@ def main() -> None:
     """
 
 
+WHOLE = ("-o", "truncation_limit_lines=0", "-o", "truncation_limit_chars=0")
+"""Lets pytest tell JUnit and Allure of all that offend: by itself it cuts a failure off after eight lines."""
+
+
 def pytest_command(*arguments: str) -> list[str]:
     """Return the command line that runs the shipped suites."""
     return [sys.executable, "-m", "pytest", "-p", "seatrial", *arguments, "--pyargs", "seatrial.suites"]
@@ -80,7 +84,7 @@ def gate(pytest_arguments: tuple[str, ...]) -> None:
     Exit status: 0 open; 1 closed; 2 interrupted; 3 internal error; 4 usage; 5 nothing ran;
     10 undetermined (something could not be read); 11 resources left behind; 12 refused.
     """  # noqa: D301 - click's own mark for a paragraph that is not wrapped
-    become(pytest_command("--tb=no", "--quiet", "-r", "N", "--no-header", *pytest_arguments))
+    become(pytest_command("--tb=no", "--quiet", "-r", "N", "--no-header", *WHOLE, *pytest_arguments))
 
 
 @main.command(context_settings=_WRITING)
