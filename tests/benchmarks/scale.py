@@ -40,7 +40,7 @@ WHO = (
     ("raw", "raw paged list"),
 )
 
-OUT = Path(__file__).parents[1] / "reports" / "out" / "scale.json"
+OUT = Path(__file__).parents[2] / "reports" / "out" / "scale.json"
 
 
 @dataclass

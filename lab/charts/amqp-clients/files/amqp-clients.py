@@ -8,8 +8,8 @@ import pathlib
 import threading
 import time
 
-import pika  # type: ignore[import-untyped]
-import pika.exceptions  # type: ignore[import-untyped]
+import pika
+import pika.exceptions
 
 CONF = json.loads(pathlib.Path("/etc/amqp-clients/amqp-clients.json").read_text(encoding="utf-8"))
 READY = pathlib.Path("/tmp/ready")  # noqa: S108 - the pod has a /tmp of its own
