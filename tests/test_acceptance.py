@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
 import pytest
 from fake_openstack import PROJECT, FakeOpenStack
 
-from seatrial.fixtures import clearing, openstack_refusals
+from seatrial.fixtures import clearing, openstack_refusals, servers_at_once
 from seatrial.fixtures.clearing import Clearing
 from seatrial.fixtures.ledger import Ledger, Opened
 from seatrial.fixtures.leftovers import found
 from seatrial.fixtures.question import NotConcerned, Unavailable
 from seatrial.fixtures.quotas import make_room
+from seatrial.fixtures.settings import load_profile
 from seatrial.fixtures.tenant import Tenant
 from seatrial.fixtures.tenant_session import Refused, Session
 
@@ -82,6 +89,24 @@ def test_a_busy_service_is_asked_again_by_a_get_and_never_by_a_post(cloud, tenan
     with pytest.raises(Refused, match=str(status)):
         tenant.made("server", tenant.name("a"))
     assert cloud.count("POST") == 1
+
+
+def test_what_changes_while_a_slow_list_is_on_its_way_is_in_the_next_look(cloud, tenant, monkeypatch):
+    monkeypatch.setattr(servers_at_once, "CHANGES_MARGIN", timedelta(seconds=1))
+    wanted = msgspec.structs.replace(load_profile("lab").acceptance, servers=2, poll_s=0.01, creates_at_once=1)
+    asked = []
+
+    def slow(method, path, _body):
+        if method == "GET" and "/servers/detail" in path:
+            asked.append((datetime.now(UTC), parse_qs(urlsplit(path).query)))
+            time.sleep(2.5 if len(asked) == 1 else 0)
+            for server in cloud.servers.values():
+                server["status"] = "BUILD" if len(asked) == 1 else "ACTIVE"
+
+    cloud.trouble = slow
+    servers_at_once.Boots(tenant, wanted, SimpleNamespace(body={})).run()
+    (first, _), (_, filters), *_ = asked
+    assert datetime.fromisoformat(filters["changes-since"][0]) <= first
 
 
 def test_a_create_that_was_refused_leaves_nothing_to_wait_for(cloud, tenant):
