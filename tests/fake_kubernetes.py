@@ -296,7 +296,7 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             while data := pod.recv(1 << 16):
                 self._frame(b"\x00" + data)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # the client may have hung up
             self._frame(b"\x03\xe8", opcode=8)
 
     def _upgrade(self):

@@ -124,9 +124,9 @@ def asked(source):
         yield str(question), answers[0]
 
 
-def test_stuck_groups_are_asked_first_then_their_primary_and_its_pod_last(before, demands):
+def test_stuck_groups_are_asked_first_then_their_primary_its_pod_and_those_of_its_copies_last(before, demands):
     rungs = [(change.rung, change.risk) for change in changes("CEPH-05", before, demands)]
-    assert rungs == [(0, "safe"), (1, "moves-data"), (2, "disruptive")]
+    assert rungs == [(0, "safe"), (1, "moves-data"), (2, "disruptive"), (3, "disruptive")]
 
 
 def test_a_line_of_a_secret_is_changed_and_no_other(before, demands):
