@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from fake_kubernetes import KUBECONFIG, FakeKubernetes
 
-from seatrial.fixtures.ceph_map import Pool
+from seatrial.fixtures.ceph_map import Fullness, Pool
 from seatrial.fixtures.live import Live
 from seatrial.fixtures.load.rados_bench import benched, pool_of, question
 from seatrial.fixtures.measure_thresholds import RadosBench
@@ -23,7 +23,7 @@ from seatrial.fixtures.target import connect
 RADOS = r"""#!/bin/sh
 while [ $# -gt 0 ]; do
     case $1 in
-        --connect-timeout) shift 2 ;;
+        --client-mount-timeout) shift 2 ;;
         -p) pool=$2; shift 2 ;;
         -N) space=$2; shift 2 ;;
         *) break ;;
@@ -58,7 +58,7 @@ echo '{"osdstats":{"osd_perf_infos":[{"id":0,"perf_stats":{"commit_latency_ms":3
 WANTED = RadosBench(pool="", seconds=1.0, objects=3, write_mib_per_s=30.0, read_mib_per_s=60.0, commit_ms=100.0)
 RBD = Pool("volumes", 1, 3, 2, 0, application_metadata={"rbd": {}})
 OTHER = Pool(".mgr", 1, 3, 2, 0, application_metadata={"mgr": {}})
-SOUND = SimpleNamespace(pools=(OTHER, RBD), fullness=(), raw_room=1 << 40)
+SOUND = SimpleNamespace(pools=(OTHER, RBD), fullness=(Fullness("osd.3", ()),), raw_room=1 << 40)
 
 
 class Toolbox:
@@ -153,7 +153,7 @@ def test_a_script_that_is_ended_cleans_up(toolbox, number):
     [
         ({"pools": (OTHER,)}, {}, NotConcerned, "no pool of application rbd"),
         ({}, {"pool": "gone"}, Unavailable, r"no pool gone, .*it has: .mgr, volumes"),
-        ({"fullness": ("osd.3: nearfull",)}, {}, Unavailable, "this full: osd.3: nearfull"),
+        ({"fullness": (Fullness("osd.3", ("nearfull",)),)}, {}, Unavailable, "this full: osd.3: nearfull"),
         ({"raw_room": 100 << 20}, {}, Unavailable, "100 MiB of raw space are free, 108 MiB are wanted"),
     ],
 )
