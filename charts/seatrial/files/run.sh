@@ -4,7 +4,7 @@ run=$HISTORY/runs/$(date -u +%Y%m%dT%H%M%SZ)-$HOSTNAME
 mkdir -p "$run" || exit 3
 
 seatrial gate "$@" --verdict "$run/verdict.json" --junit-xml "$run/junit.xml" \
-  --alluredir "$WORK/allure" --evidence "$run/evidence" &
+  --alluredir "$WORK/allure" --evidence "$run/evidence" --history "$HISTORY/clouds" &
 judging=$!
 trap 'kill -TERM "$judging" 2>/dev/null' TERM INT
 wait "$judging"
