@@ -23,7 +23,7 @@ from seatrial.lab.topology import LOGS, NOBODY_KUBECONFIG, READER_KUBECONFIG
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
 
 FAULTS = all_faults()
-SUBSYSTEMS = {entry["id"]: entry["subsystem"] for entry in catalogue.entries()}
+SUBSYSTEMS = {entry["id"]: entry["subsystem"] for entry in catalogue.entries() if entry["kind"] == "conformance"}
 CAUSES = {invariant.id: invariant.explained_by for invariant, _ in catalogue.collected()}
 
 SAMPLE = {
