@@ -54,7 +54,18 @@ def ours(cloud: str, servers: int, folder: Path, environment: dict[str, str]) ->
     profile = folder / "boots.toml"
     sizes = f"servers = {servers}\nactive_within_s = {PATIENCE_S}.0\nspread_s = {PATIENCE_S}.0\n"
     profile.write_text(f'extends = "lab"\nabout = "as many as Rally boots"\n\n[acceptance]\n{sizes}')
-    command = [sys.executable, "-m", "seatrial.command", "gate", "--cloud", cloud, "--allow", "load", "-k", "at_once"]
+    command = [
+        sys.executable,
+        "-m",
+        "seatrial.command",
+        "gate",
+        "--cloud",
+        cloud,
+        "--allow",
+        "load",
+        "-k",
+        "created_at_once",
+    ]
     options = ["--profile", str(profile), "--verdict", str(folder / "verdict.json"), "--evidence", str(folder)]
     wall, cpu = measured([*command, *options], folder, environment, folder / "seatrial.txt")
     judged = json.loads((folder / "verdict.json").read_text())["invariants"][0]
