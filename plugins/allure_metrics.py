@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
+
+from seatrial.plugins.distribution import BETTER, unit
 
 if TYPE_CHECKING:
     import pytest
@@ -17,9 +19,8 @@ if TYPE_CHECKING:
     from seatrial.plugins.invariants import Invariant
     from seatrial.plugins.judgement import Judgement
 
-_RATES = {"_mib_per_s": "MiB/s", "_per_s": "1/s"}
-_TIMES = {"_ms": "ms", "_us": "µs", "_s": "s"}
-_LESS_IS_BETTER = {"refused", "lost", "errors", "failed", "nacked", "redelivered"}
+_SYMBOLS = {"mib_per_s": "MiB/s", "per_s": "1/s", "ms": "ms", "s": "s"}
+_NEUTRAL = "neutral"
 
 
 def write_metrics(
@@ -34,9 +35,9 @@ def write_metrics(
             "value": value,
             "start": result.start,
             "stop": result.stop,
-            "title": _title(name),
-            "unit": _unit(name),
-            "better": better(name),
+            "title": name.removesuffix(f"_{unit(name)}").replace("_", " "),
+            "unit": _SYMBOLS.get(unit(name), ""),
+            "better": BETTER.get(unit(name), _NEUTRAL),
             "group": f"{cloud}/{invariant.id}",
             "groupTitle": f"{title} ({cloud})" if cloud else title,
         }
@@ -45,25 +46,3 @@ def write_metrics(
     path = Path(str(config.getoption("allure_report_dir"))) / f"{uuid4()}-perf.json"
     run = config.hook.pytest_seatrial_run(config=config)
     path.write_text(json.dumps([{**metric, "run": run} for metric in metrics], indent=1) + "\n")
-
-
-def better(name: str) -> str:
-    """Return whether `higher` or `lower` is better, from the unit in a figure's name; `neutral` where none says so."""
-    if any(name.endswith(suffix) for suffix in _RATES):
-        return "higher"
-    if any(name.endswith(suffix) for suffix in _TIMES) or name in _LESS_IS_BETTER:
-        return "lower"
-    return "neutral"
-
-
-def _suffix(name: str) -> str:
-    suffixes: dict[str, Any] = {**_RATES, **_TIMES}
-    return next((suffix for suffix in suffixes if name.endswith(suffix)), "")
-
-
-def _unit(name: str) -> str:
-    return {**_RATES, **_TIMES}.get(_suffix(name), "")
-
-
-def _title(name: str) -> str:
-    return name.removesuffix(_suffix(name)).replace("_", " ")

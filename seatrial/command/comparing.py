@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
+from seatrial.command.ending import end
 from seatrial.fixtures.settings import DEFAULT_PROFILE, load_profile
 from seatrial.fixtures.strict_toml import WrongSetting
 from seatrial.plugins.baseline import bare
@@ -245,12 +245,12 @@ def compare(a: str, b: str, histories: Path, layout: str, *, across: bool) -> Ex
         before, after = found(a, histories), found(b, histories)
         if before.cloud != after.cloud and not across:
             clouds = " and ".join(run.cloud or "a cloud without a name" for run in (before, after))
-            _end(f"{a} and {b} are of different clouds, {clouds}: --across-clouds compares them all the same")
+            end(Exit.USAGE, f"{a} and {b} are of different clouds, {clouds}: --across-clouds compares them")
         history = read(histories / folder_name(after.cloud) / FILE, after.cloud)
     except NotARun as wrong:
-        _end(str(wrong))
+        end(Exit.USAGE, str(wrong))
     except OSError as error:
-        _end(f"{histories}: {error.strerror}")
+        end(Exit.USAGE, f"{histories}: {error.strerror}")
     comparison = compared(before, after, history, _limits(after.profile))
     told = (
         as_json(comparison)
@@ -265,10 +265,7 @@ def _limits(profile: str) -> Limits:
     try:
         loaded = load_profile(profile)
     except WrongSetting:  # an operator's own file: its name does not say where it is
+        instead = f"changes are held against the limits of {DEFAULT_PROFILE}"
+        click.echo(f"profile {profile} is not at hand: {instead}", err=True)
         loaded = load_profile(DEFAULT_PROFILE)
     return Limits.of(msgspec.to_builtins(loaded.regressions))
-
-
-def _end(message: str) -> NoReturn:
-    click.echo(f"seatrial: {message}", err=True)
-    sys.exit(Exit.USAGE)

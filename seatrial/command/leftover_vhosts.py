@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
+from seatrial.command.ending import end
+from seatrial.command.leftovers import cleared, cleared_without, ledger_of
 from seatrial.fixtures import ledger as ledgers
-from seatrial.fixtures.ledger import Contents, Ledger, TornLedger, left_by_its_run, read
+from seatrial.fixtures.ledger import VHOSTS
 from seatrial.fixtures.question import NotConcerned, Unavailable
 from seatrial.fixtures.rabbitmq_access import RabbitMQAccess
 from seatrial.fixtures.settings import load_cloud
 from seatrial.fixtures.strict_toml import WrongSetting
 from seatrial.fixtures.target import connect
-from seatrial.fixtures.vhosts import FILE, Vhosts, found
-from seatrial.fixtures.vhosts import ledgers as of_vhosts
+from seatrial.fixtures.vhosts import Vhosts, found
 from seatrial.plugins.gate import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from seatrial.fixtures.ledger import Contents, Ledger
 
 
 class Brokers:
@@ -32,7 +34,7 @@ class Brokers:
         try:
             self._name, self._cloud, _ = load_cloud(cloud, Path(settings) if settings else None)
         except WrongSetting as wrong:
-            _end(Exit.USAGE, str(wrong))
+            end(Exit.USAGE, str(wrong))
         self._evidence = Path(evidence)
 
     def alone(self, run: str, *, all_mine: bool) -> bool:
@@ -40,7 +42,7 @@ class Brokers:
         if all_mine:
             return False
         if not run:
-            return bool(of_vhosts(self._evidence)) and not ledgers.ledgers(self._evidence)
+            return bool(ledgers.ledgers(self._evidence, VHOSTS)) and not ledgers.ledgers(self._evidence)
         path = self._of_run(run)
         return path is not None and not path.with_name(ledgers.FILE).is_file()
 
@@ -66,7 +68,7 @@ class Brokers:
             pass
         except (Unavailable, WrongSetting) as unread:
             click.echo(f"vhosts of RabbitMQ: only by the ledgers at hand: {unread}", err=True)
-        return list(told | _lines(_read(path) for path in self._open_ledgers()))
+        return list(told | _lines(ledger_of(path) for path in self._open_ledgers()))
 
     @cached_property
     def _access(self) -> RabbitMQAccess:
@@ -77,30 +79,24 @@ class Brokers:
         if not run:
             return None
         named = Path(run)
-        candidates = (named, named / FILE, named.with_name(FILE), self._evidence / run / FILE)
-        return next((path for path in candidates if path.name == FILE and path.is_file()), None)
+        candidates = (named, named / VHOSTS, named.with_name(VHOSTS), self._evidence / run / VHOSTS)
+        return next((path for path in candidates if path.name == VHOSTS and path.is_file()), None)
 
     def _open_ledgers(self) -> list[Path]:
-        return [path for path in of_vhosts(self._evidence) if not _read(path).settled]
+        return [path for path in ledgers.ledgers(self._evidence, VHOSTS) if not ledger_of(path).settled]
 
     def _by_ledger(self, path: Path) -> list[str]:
-        contents = _read(path)
+        contents = ledger_of(path)
         if contents.settled:
             return []
         try:
             identity = self._access.identity()
         except (Unavailable, NotConcerned, WrongSetting) as unavailable:
-            _end(Exit.UNDETERMINED, str(unavailable))
+            end(Exit.UNDETERMINED, str(unavailable))
         if contents.opened.project != identity:
             whose = f"it is of the broker {contents.opened.project} in {contents.opened.cloud or 'another cloud'}"
-            _end(Exit.REFUSED, f"{path}: {whose}, this one is {identity}")
-        try:
-            with left_by_its_run(path) as ledger:
-                return self._clear(ledger, read(path))
-        except BlockingIOError:
-            _end(Exit.REFUSED, f"run {contents.opened.run} is still going on")
-        except OSError as error:
-            _end(Exit.UNDETERMINED, f"{path}: {error.strerror}")
+            end(Exit.REFUSED, f"{path}: {whose}, this one is {identity}")
+        return cleared(path, self._clear)
 
     def _by_mark(self, run: str) -> list[str]:
         try:
@@ -114,11 +110,7 @@ class Brokers:
             return [f"vhosts: {unavailable}"]
         left: list[str] = []
         for contents in runs.values():
-            ledger = Ledger(self._evidence / contents.opened.run / f"cleanup-{FILE}", contents.opened)
-            try:
-                left += self._clear(ledger, contents)
-            finally:
-                ledger.close()
+            left += cleared_without(self._evidence / contents.opened.run / f"cleanup-{VHOSTS}", contents, self._clear)
         return left
 
     def _clear(self, ledger: Ledger, contents: Contents) -> list[str]:
@@ -131,15 +123,3 @@ def _lines(all_contents: Iterable[Contents]) -> dict[str, None]:
     for contents in all_contents:
         lines |= dict.fromkeys(f"{contents.opened.run}: {b.kind} {b.name}" for b in contents.belongings.values())
     return lines
-
-
-def _read(path: Path) -> Contents:
-    try:
-        return read(path)
-    except (OSError, TornLedger) as error:
-        _end(Exit.USAGE, str(error))
-
-
-def _end(status: Exit, message: str) -> NoReturn:
-    click.echo(f"seatrial: {message}", err=True)
-    sys.exit(status)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
+from seatrial.command.ending import end
 from seatrial.fixtures.clearing import Clearing
 from seatrial.fixtures.ledger import FILE, Contents, Ledger, TornLedger, ledgers, left_by_its_run, read
 from seatrial.fixtures.leftovers import found
@@ -17,6 +17,9 @@ from seatrial.fixtures.strict_toml import WrongSetting
 from seatrial.fixtures.tenant_login import login_of
 from seatrial.fixtures.tenant_session import Session
 from seatrial.plugins.gate import Exit
+
+Clear = Callable[[Ledger, Contents], list[str]]
+"""Takes away what is told, notes it in the ledger, and returns a line for each thing that stays."""
 
 
 class Project:
@@ -30,9 +33,9 @@ class Project:
             chosen = as_another(chosen, os_cloud) if os_cloud else chosen
             self.session = Session(login_of(chosen.openstack))
         except WrongSetting as wrong:
-            _end(Exit.USAGE, str(wrong))
+            end(Exit.USAGE, str(wrong))
         except Unavailable as unavailable:
-            _end(Exit.UNDETERMINED, str(unavailable))
+            end(Exit.UNDETERMINED, str(unavailable))
         self.cloud = name or os_cloud
         self.evidence = Path(evidence)
 
@@ -41,38 +44,28 @@ class Project:
         try:
             return found(self.session, self.cloud, run)
         except Unavailable as unavailable:
-            _end(Exit.UNDETERMINED, str(unavailable))
+            end(Exit.UNDETERMINED, str(unavailable))
 
     def open_ledgers(self) -> dict[Path, Contents]:
         """Return the ledgers in the evidence that are of this project and have something left."""
         at_hand: dict[Path, Contents] = {}
         for path in ledgers(self.evidence):
-            contents = _read(path)
+            contents = ledger_of(path)
             if not contents.settled and contents.opened.project == self.session.project:
                 at_hand[path] = contents
         return at_hand
 
     def by_ledger(self, path: Path) -> list[str]:
         """Clear what a ledger tells of. Return a line for each thing that stays."""
-        contents = _read(path)
+        contents = ledger_of(path)
         if contents.opened.project != self.session.project:
             whose = f"it is of project {contents.opened.project} in {contents.opened.cloud or 'another cloud'}"
-            _end(Exit.REFUSED, f"{path}: {whose}, the credentials are for project {self.session.project}")
-        try:
-            with left_by_its_run(path) as ledger:
-                return self._clear(ledger, read(path))
-        except BlockingIOError:
-            _end(Exit.REFUSED, f"run {contents.opened.run} is still going on")
-        except OSError as error:
-            _end(Exit.UNDETERMINED, f"{path}: {error.strerror}")
+            end(Exit.REFUSED, f"{path}: {whose}, the credentials are for project {self.session.project}")
+        return cleared(path, self._clear)
 
     def without_ledger(self, contents: Contents) -> list[str]:
         """Clear what was found in the cloud; a ledger of what is done about it is kept, as of any run."""
-        ledger = Ledger(self.evidence / contents.opened.run / f"cleanup-{FILE}", contents.opened)
-        try:
-            return self._clear(ledger, contents)
-        finally:
-            ledger.close()
+        return cleared_without(self.evidence / contents.opened.run / f"cleanup-{FILE}", contents, self._clear)
 
     def _clear(self, ledger: Ledger, contents: Contents) -> list[str]:
         click.echo(f"run {ledger.run}: {_told(contents)}")
@@ -119,13 +112,29 @@ def _told(contents: Contents) -> str:
     return ", ".join(parts) or "nothing is left"
 
 
-def _read(path: Path) -> Contents:
+def cleared(path: Path, clear: Clear) -> list[str]:
+    """Clear what the ledger of a run that has ended tells of. Ends the command while that run is going on."""
+    try:
+        with left_by_its_run(path) as ledger:
+            return clear(ledger, read(path))
+    except BlockingIOError:
+        end(Exit.REFUSED, f"{path}: its run is still going on")
+    except OSError as error:
+        end(Exit.UNDETERMINED, f"{path}: {error.strerror}")
+
+
+def cleared_without(kept: Path, contents: Contents, clear: Clear) -> list[str]:
+    """Clear what was found without its ledger; one of what is done about it is kept, as of any run."""
+    ledger = Ledger(kept, contents.opened)
+    try:
+        return clear(ledger, contents)
+    finally:
+        ledger.close()
+
+
+def ledger_of(path: Path) -> Contents:
+    """Return what a ledger tells. Ends the command where it cannot be read."""
     try:
         return read(path)
     except (OSError, TornLedger) as error:
-        _end(Exit.USAGE, str(error))
-
-
-def _end(status: Exit, message: str) -> NoReturn:
-    click.echo(f"seatrial: {message}", err=True)
-    sys.exit(status)
+        end(Exit.USAGE, str(error))

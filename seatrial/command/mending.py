@@ -7,11 +7,12 @@ import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
 from seatrial.command import pytest_command
+from seatrial.command.ending import end
 from seatrial.fixtures.settings import DEFAULT_PROFILE, load_cloud, load_profile
 from seatrial.fixtures.strict_toml import WrongSetting
 from seatrial.fixtures.target import connect
@@ -130,12 +131,6 @@ def undo(path: Path, chosen: Chosen, last: int | None, *, judge: bool) -> None:
 def say(text: str) -> None:
     """Tell a step."""
     click.echo(text)
-
-
-def end(status: Exit, message: str) -> NoReturn:
-    """End the command with a reason."""
-    click.echo(f"seatrial: {message}", err=True)
-    sys.exit(status)
 
 
 def _read(path: Path) -> journals.Contents:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seatrial.command.mending import end, say
+from seatrial.command.ending import end
+from seatrial.command.mending import say
 from seatrial.plugins.gate import Exit
 from seatrial.plugins.remediation import journal as journals
 from seatrial.plugins.remediation.change import Failed, Refused

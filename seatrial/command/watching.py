@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from seatrial.command.ending import end
 from seatrial.fixtures.question import Unavailable
 from seatrial.fixtures.strict_toml import WrongSetting
 from seatrial.fixtures.watch.availability import Availability, Objective, Seen
@@ -88,14 +89,14 @@ def watch(asked: Asked, for_s: float | None, layout: str) -> NoReturn:
     try:
         target = Watched(asked)
     except WrongSetting as wrong:
-        _end(Exit.USAGE, str(wrong))
+        end(Exit.USAGE, str(wrong))
     except Unavailable as unavailable:
-        _end(Exit.UNDETERMINED, str(unavailable))
+        end(Exit.UNDETERMINED, str(unavailable))
     teller = Teller(target)
     for note in target.notes:
         teller.say(note)
     if not target.probes:
-        _end(Exit.USAGE, "nothing to watch")
+        end(Exit.USAGE, "nothing to watch")
     wanted = target.profile.watch
     watching = Watch(target.probes, wanted.every_s, wanted.patience_s, teller.changed)
     teller.services = watching.services
@@ -179,8 +180,3 @@ def _row(service: Availability, objective: Objective) -> tuple[str, ...]:
         f"{service.budget_used(objective):.1%}",
         f"{service.unwatched_s:.1f} s",
     )
-
-
-def _end(status: Exit, message: str) -> NoReturn:
-    click.echo(f"seatrial: {message}", err=True)
-    sys.exit(status)
