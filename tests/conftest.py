@@ -91,6 +91,15 @@ def lab(request: pytest.FixtureRequest) -> Iterator[None]:
         lifecycle.down()
 
 
+@pytest.fixture(scope="session")
+def mender(lab: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:  # noqa: ARG001 - it must be up
+    """A kubeconfig of a service account that may mend the lab as documented, and nothing else."""
+    from mender import account  # noqa: PLC0415 - most runs have no lab
+
+    with account(tmp_path_factory.mktemp("mender")) as kubeconfig:
+        yield kubeconfig
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Marks of the tests of the tests."""
     # Whoever starts this in the background of a script has it ignore Ctrl-C, and so would all that it starts.

@@ -8,34 +8,22 @@ and by a real API server.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import subprocess
-import sys
-import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-import yaml
+from mender import MENDER, Gate, about, undone
 
-from seatrial.lab import kubectl
 from seatrial.lab.faults import all_faults
-from seatrial.lab.topology import ADMIN_KUBECONFIG, LOGS, SETTINGS
+from seatrial.lab.topology import LOGS
 from seatrial.plugins.remediation.declaration import load
 from seatrial.plugins.remediation.risk import OF_EVERY_RUN
 
 pytestmark = [pytest.mark.lab, pytest.mark.round, pytest.mark.usefixtures("lab")]
 
 FAULTS = all_faults()
-DOCS = Path(__file__).parents[1] / "docs"
-MENDER = "seatrial-mender"
-SPACE = "default"
-"""Where its account is: of those in kube-system the lab's audit log tells nothing."""
-ROLES = ("seatrial-reader", "seatrial-mender", "seatrial-migrator")
-LIMIT = 1500
 
 
 @dataclass(frozen=True)
@@ -114,64 +102,6 @@ def marked(case):
     return pytest.param(case, id=f"{fault.trips}-{case.fault}", marks=marks)
 
 
-@pytest.fixture(scope="module")
-def mender(lab, tmp_path_factory):  # noqa: ARG001 - the lab must be up
-    """A kubeconfig of a service account that has the two documented roles and no other right."""
-    folder = tmp_path_factory.mktemp("mender")
-    roles = [(DOCS / name).read_text() for name in ("clusterrole.yaml", "clusterrole-remedies.yaml")]
-    account = f"""
-apiVersion: v1
-kind: ServiceAccount
-metadata: {{name: {MENDER}, namespace: {SPACE}}}
-"""
-    bindings = [
-        f"""
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {{name: {MENDER}-{role}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}
-subjects: [{{kind: ServiceAccount, name: {MENDER}, namespace: {SPACE}}}]
-"""
-        for role in ROLES
-    ]
-    kubectl.apply("\n---\n".join([*roles, account, *bindings]))
-    token = kubectl.kubectl("-n", SPACE, "create", "token", MENDER, "--duration=8h").strip()
-    config = yaml.safe_load(ADMIN_KUBECONFIG.read_text())
-    config["users"] = [{"name": MENDER, "user": {"token": token}}]
-    config["contexts"][0]["context"]["user"] = MENDER
-    path = folder / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    yield path
-    for role in ROLES:
-        kubectl.kubectl("delete", "clusterrolebinding", f"{MENDER}-{role}")
-    kubectl.kubectl("-n", SPACE, "delete", "serviceaccount", MENDER)
-
-
-class Gate:
-    """A gate of the lab about one claim."""
-
-    def __init__(self, kubeconfig, folder, *options):
-        verdict = folder / f"verdict-{time.time_ns()}.json"
-        command = [sys.executable, "-m", "seatrial.command", "gate", "--cloud", "lab", "--kubeconfig", str(kubeconfig)]
-        run = subprocess.run(
-            [*command, "--evidence", "evidence", "--verdict", str(verdict), *options],
-            capture_output=True, text=True, timeout=LIMIT, check=False, cwd=folder,
-        )  # fmt: skip
-        self.status, self.said = run.returncode, run.stdout + run.stderr
-        self.entries = json.loads(verdict.read_text())["invariants"] if verdict.exists() else []
-
-    def outcome(self, claim):
-        return next(entry["outcome"] for entry in self.entries if entry["id"] == claim)
-
-
-def about(claim):
-    return ("-m", f"invariant(id='{claim}')", "--fail-at", "trivial")
-
-
-def journal(folder):
-    return max(folder.glob("evidence/*/journal.jsonl"), key=lambda path: path.stat().st_mtime)
-
-
 @pytest.mark.parametrize("case", [marked(case) for case in CASES])
 def test_a_fault_is_mended_undone_and_mended_again(case, mender, tmp_path, capsys):
     fault = FAULTS[case.fault]
@@ -190,11 +120,7 @@ def test_a_fault_is_mended_undone_and_mended_again(case, mender, tmp_path, capsy
         assert (again.status, again.outcome(claim)) == (0, "holds"), again.said
         undo = ""
         if case.undone:
-            command = [sys.executable, "-m", "seatrial.command", "undo", str(journal(tmp_path)), "--no-judge"]
-            options = ["--cloud", "lab", "--kubeconfig", str(mender), "--profile", "lab"]
-            taken = subprocess.run(
-                [*command, *options], capture_output=True, text=True, timeout=LIMIT, check=False, cwd=tmp_path
-            )
+            taken = undone(mender, tmp_path)
             assert taken.returncode == 0, taken.stdout + taken.stderr
             undo = "undone"
             closed = Gate(mender, tmp_path, *about(claim), "--settle", "60s")
@@ -249,11 +175,7 @@ def test_a_change_by_another_client_in_between_is_refused(mender, tmp_path):
         mended = Gate(mender, tmp_path, *about("CEPH-09"), "--remedy=safe")
         assert mended.outcome("CEPH-09") == "mended"
         ceph("config", "set", "mon", "mon_data_avail_warn", "23")
-        command = [sys.executable, "-m", "seatrial.command", "undo", str(journal(tmp_path)), "--no-judge"]
-        options = ["--cloud", "lab", "--kubeconfig", str(mender), "--profile", "lab"]
-        taken = subprocess.run(
-            [*command, *options], capture_output=True, text=True, timeout=LIMIT, check=False, cwd=tmp_path
-        )
+        taken = undone(mender, tmp_path)
         assert taken.returncode == 12, taken.stdout + taken.stderr
         assert "changed since it was judged" in taken.stderr
     finally:
@@ -319,82 +241,6 @@ def test_one_run_opens_the_gate_of_the_reports_cloud_but_for_what_an_operator_an
                 )
     finally:
         um_cloud.heal_all()
-
-
-class Provisioner:
-    """What provides volumes where the lab's class has nobody who does: a folder of the machine for each claim."""
-
-    def __init__(self, folder):
-        self._folder = folder
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *raised):
-        self._ended.set()
-        self._thread.join()
-        listed = kubectl.get("persistentvolumes", "--selector", "seatrial.io/test=migration")["items"]
-        for volume in listed:
-            kubectl.kubectl("delete", "persistentvolume", volume["metadata"]["name"], "--wait=false")
-
-    def _serve(self):
-        while not self._ended.wait(0.5):
-            with contextlib.suppress(Exception):
-                for claim in kubectl.get("persistentvolumeclaims", "--namespace", "openstack")["items"]:
-                    if claim["status"].get("phase") == "Pending" and "dnsmasq" in claim["metadata"]["name"]:
-                        self._provide(claim)
-
-    def _provide(self, claim):
-        name = f"seatrial-{claim['metadata']['name']}-{claim['metadata']['uid'][:8]}"
-        kubectl.apply(f"""
-apiVersion: v1
-kind: PersistentVolume
-metadata: {{name: {name}, labels: {{seatrial.io/test: migration}}}}
-spec:
-  capacity: {{storage: 16Mi}}
-  accessModes: [ReadWriteMany, ReadWriteOnce]
-  persistentVolumeReclaimPolicy: Retain
-  storageClassName: {claim["spec"]["storageClassName"]}
-  claimRef: {{namespace: openstack, name: {claim["metadata"]["name"]}, uid: {claim["metadata"]["uid"]}}}
-  hostPath: {{path: {self._folder}/{name}, type: DirectoryOrCreate}}
-""")
-
-
-@pytest.mark.round
-@pytest.mark.with_openstack
-def test_the_migration_and_its_way_back_on_real_volumes(mender, tmp_path):
-    from seatrial.lab.faults import ironic as faults  # noqa: PLC0415 - of this test alone
-
-    fault = FAULTS["confined-dnsmasq-volumes"]
-    where = kubectl.get("persistentvolume", "dnsmasq-dhcp")["spec"]["hostPath"]["path"].rpartition("/")[0]
-    image = kubectl.get("statefulset", "ironic-dnsmasq", "-n", "openstack")["spec"]["template"]["spec"]["containers"][0]
-    options = [
-        "--settings", str(SETTINGS), "--cloud", "lab", "--kubeconfig", str(mender), "--profile", "lab",
-        "--image", image["image"], "--journal", str(tmp_path / "j.jsonl"),
-    ]  # fmt: skip
-
-    def migrate(*more):
-        command = [sys.executable, "-m", "seatrial.command", "migrate", "rwx", *options, *more]
-        return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False, cwd=tmp_path)
-
-    try:
-        fault.break_()
-        assert Gate(mender, tmp_path, *about("IRON-04")).outcome("IRON-04") == "violated"
-        with Provisioner(where):
-            plan = migrate("--plan")
-            assert "6. delete the old claims" in plan.stdout, plan.stdout + plan.stderr
-            there = migrate("--apply")
-            assert there.returncode == 0, there.stdout + there.stderr
-            assert Gate(mender, tmp_path, *about("IRON-04"), "--settle", "60s").outcome("IRON-04") == "holds"
-            back = migrate("--rollback", "--storage-class", "ceph-fs-ec")
-            assert back.returncode == 0, back.stdout + back.stderr
-            assert Gate(mender, tmp_path, *about("IRON-04"), "--settle", "60s").outcome("IRON-04") == "violated"
-    finally:
-        faults._remove_claims()
-        fault.heal()
 
 
 def test_every_case_is_of_a_fault_and_of_a_claim_with_a_remedy():
