@@ -37,6 +37,9 @@ PRIVATE_FOLDERS = (
 _MEMORY_SHARE = 0.75
 """All nodes together get this part of the machine's memory: they stand outside whatever limit this session has."""
 
+_CPU_SHARES = 16384
+"""Their weight against the machine's other processes, of which each has 1024."""
+
 
 def run(name: str, argv: Sequence[str | Path], *, timeout: float = 30, stdin: str | None = None) -> str:
     """Run a command inside a node and return its standard output; `timeout` is in seconds."""
@@ -173,6 +176,9 @@ def _make_cgroups(node: Node) -> None:
         if new and top.parent.name == "memory":
             total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
             (top / "memory.limit_in_bytes").write_text(str(int(total * _MEMORY_SHARE)), encoding="ascii")
+        if new and top.parent.name == "cpu":
+            # To the scheduler this folder counts as one process of the machine: five nodes would starve beside a build.
+            (top / "cpu.shares").write_text(str(_CPU_SHARES), encoding="ascii")
         (top / node.name).mkdir(exist_ok=True)
 
 
