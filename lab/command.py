@@ -48,16 +48,17 @@ def up(only: str | None, node_count: int, rabbitmq_replicas: int, size: str) -> 
 @click.option("--nodes", default=1000, show_default=True, type=click.IntRange(1, 5000))
 @click.option("--deployments", default=150, show_default=True, type=click.IntRange(0, 500), help="Of 30 pods each.")
 @click.option("--folder", metavar="FOLDER", help="Keep logs there; it must be empty. Otherwise they are not kept.")
+@click.option("--allow", type=click.Choice(["load"]), help="What ARGV may do besides reading.")
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)
-def crowd(nodes: int, deployments: int, folder: str | None, argv: tuple[str, ...]) -> None:
+def crowd(nodes: int, deployments: int, folder: str | None, allow: str | None, argv: tuple[str, ...]) -> None:
     """Run ARGV against a control plane of its own with many nodes, which ends with it.
 
     The nodes are played by KWOK. It needs no root and leaves a lab alone; KUBECONFIG names it, as somebody who may do
-    what docs/clusterrole.yaml says.
+    what docs/clusterrole.yaml says, with --allow load also what docs/clusterrole-scheduling.yaml does.
     """
     from seatrial.lab.crowd import run_in  # noqa: PLC0415 - see lifecycle.up
 
-    raise SystemExit(run_in(argv, nodes, deployments, folder))
+    raise SystemExit(run_in(argv, nodes, deployments, folder, load=allow == "load"))
 
 
 @lab.command()

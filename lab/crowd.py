@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from seatrial.lab import binaries
-from seatrial.lab.loopback import READER, Loopback
+from seatrial.lab.loopback import LOADER, READER, Loopback
 from seatrial.lab.shell import LabError, step, wait_until
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class _Page(msgspec.Struct):
     metadata: dict[str, Any] = {}
 
 
-def run_in(argv: Sequence[str], nodes: int, deployments: int, folder: str | None) -> int:
+def run_in(argv: Sequence[str], nodes: int, deployments: int, folder: str | None, *, load: bool) -> int:
     """Run a command, its KUBECONFIG that of a control plane with many nodes, and return its exit status."""
     binaries.provide((*(b for b in binaries.BUILDS if b.name in {"etcd", "kubernetes"}), binaries.MANY_NODES))
     with ExitStack() as stack:
@@ -70,7 +70,7 @@ def run_in(argv: Sequence[str], nodes: int, deployments: int, folder: str | None
         join(control_plane, 1, nodes)
         if deployments:
             deploy(control_plane, 1, deployments)
-        environment = {**os.environ, "KUBECONFIG": str(control_plane.kubeconfig(READER))}
+        environment = {**os.environ, "KUBECONFIG": str(control_plane.kubeconfig(LOADER if load else READER))}
         try:
             return subprocess.run(argv, env=environment, check=False).returncode
         except FileNotFoundError:

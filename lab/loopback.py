@@ -32,15 +32,21 @@ NAMES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", 
 READER = "seatrial-reader"
 """The user that may only read what `docs/clusterrole.yaml` names."""
 
+LOADER = "seatrial-loader"
+"""The user that may do what `docs/clusterrole-scheduling.yaml` names as well."""
+
 _USERS = {
     "admin": "system:masters",
     "kwok": "system:masters",
-    "load": "system:masters",
     READER: "",
+    LOADER: "",
     "system:kube-controller-manager": "",
     "system:kube-scheduler": "",
 }
 """Everybody who asks, and the group that gives rights beside those of Kubernetes' own roles."""
+
+ROLES = {READER: "clusterrole.yaml", "seatrial-scheduling": "clusterrole-scheduling.yaml"}
+"""The roles of the documentation, by name: the reader has the first one, the loader all of them."""
 
 _SERVICES = "10.97.0.0/16"
 
@@ -49,7 +55,7 @@ kind: Policy
 omitStages: [RequestReceived]
 rules:
 - level: Metadata
-  users: [{READER}]
+  users: [{READER}, {LOADER}]
 - level: None
 """
 
@@ -78,7 +84,7 @@ class Loopback:
         self.close()
 
     def kubeconfig(self, user: str = "admin") -> Path:
-        """Return the kubeconfig of a user: `admin`, `seatrial-reader`, `load`, or one of the programs'."""
+        """Return the kubeconfig of a user: `admin`, `seatrial-reader`, `seatrial-loader`, or one of the programs'."""
         return self.folder / f"{user.rpartition(':')[2]}.kubeconfig"
 
     def process(self, name: str) -> Process:
@@ -90,7 +96,7 @@ class Loopback:
 
     @property
     def audit(self) -> Path:
-        """The log of what the reader asked."""
+        """The log of what the reader and the loader asked."""
         return self.folder / "audit.log"
 
     def send(self, method: str, path: str, body: object = None, kind: str = "application/json") -> bytes:
@@ -166,7 +172,7 @@ class Loopback:
         )
         wait_until("kube-apiserver", self._not_ready, timeout=300, interval=0.2)
         self._write_kubeconfigs()
-        self._let_read()
+        self._let_in()
         common = {"bind-address": "127.0.0.1", "leader-elect": "false", "profiling": "false"}
         # At the default of 20 to 50 requests a second, thousands of pods would take minutes to come to be.
         fast = {"kube-api-qps": 2000, "kube-api-burst": 4000}
@@ -248,17 +254,22 @@ current-context: many-nodes
                 encoding="ascii",
             )
 
-    def _let_read(self) -> None:
-        role = (CHECKOUT / "docs" / "clusterrole.yaml").read_text(encoding="utf-8")
-        binding = f"""---
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {{name: {READER}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {READER}}}
-subjects: [{{apiGroup: rbac.authorization.k8s.io, kind: User, name: {READER}}}]
-"""
+    def _let_in(self) -> None:
+        """Give the reader and the loader the rights that the documentation says they need."""
+        told = [(CHECKOUT / "docs" / name).read_text(encoding="utf-8") for name in ROLES.values()]
+        told += [_binding(role, [READER, LOADER] if role == READER else [LOADER]) for role in ROLES]
         argv: list[str | Path] = [binary("kubectl"), "--kubeconfig", self.kubeconfig(), "apply", "-f", "-"]
-        run(argv, timeout=60, stdin=f"{role}\n{binding}")
+        run(argv, timeout=60, stdin="\n---\n".join(told))
+
+
+def _binding(role: str, users: list[str]) -> str:
+    subjects = ", ".join(f"{{apiGroup: rbac.authorization.k8s.io, kind: User, name: {user}}}" for user in users)
+    return f"""apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{name: {role}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}
+subjects: [{subjects}]
+"""
 
 
 def _free_ports(count: int) -> list[int]:

@@ -66,6 +66,7 @@ PLUGINS = (
     "seatrial.fixtures.proxies",
     "seatrial.fixtures.rabbitmq",
     "seatrial.fixtures.scheduling",
+    "seatrial.fixtures.scheduling_load",
 )
 """What pytest is given, in this order.
 

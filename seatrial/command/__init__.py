@@ -202,33 +202,38 @@ def cleanup(run: str, cloud: str, settings: str, os_cloud: str, evidence: str, *
     a ledger is found by its id in names and metadata. Nobody else's things are touched. Exit status 11 where something
     stays, 12 where the run is still going on.
     """
-    from seatrial.command.leftover_vhosts import Brokers  # noqa: PLC0415 - other commands do not log in
+    from seatrial.command.leftover_elsewhere import alone, elsewhere  # noqa: PLC0415 - other commands do not log in
     from seatrial.command.leftovers import Project, cleaned_up  # noqa: PLC0415 - as above
 
-    brokers = Brokers(cloud, settings, evidence)
-    left = brokers.cleaned_up(run, all_mine=all_mine)
-    if not brokers.alone(run, all_mine=all_mine):
-        left += cleaned_up(Project(cloud, settings, os_cloud, evidence), run, all_mine=all_mine)
-    _told_and_left(left)
+    others = elsewhere(cloud, settings, evidence)
+    left = _told([line for each in others for line in each.cleaned_up(run, all_mine=all_mine)])
+    if not alone(others, run, all_mine=all_mine):
+        left += _told(cleaned_up(Project(cloud, settings, os_cloud, evidence), run, all_mine=all_mine))
+    _end_with(left)
 
 
 @main.command()
 @_of_a_project
 def leftovers(cloud: str, settings: str, os_cloud: str, evidence: str) -> None:
     """Say what runs have left in a cloud, and change nothing. Exit status 11 if they left something."""
-    from seatrial.command.leftover_vhosts import Brokers  # noqa: PLC0415 - as above
+    from seatrial.command.leftover_elsewhere import alone, elsewhere  # noqa: PLC0415 - as above
     from seatrial.command.leftovers import Project, left_over  # noqa: PLC0415 - as above
 
-    brokers = Brokers(cloud, settings, evidence)
-    left = brokers.left_over()
-    if not brokers.alone("", all_mine=False):
-        left += left_over(Project(cloud, settings, os_cloud, evidence))
-    _told_and_left(left)
+    others = elsewhere(cloud, settings, evidence)
+    left = _told([line for each in others for line in each.left_over()])
+    if not alone(others, "", all_mine=False):
+        left += _told(left_over(Project(cloud, settings, os_cloud, evidence)))
+    _end_with(left)
 
 
-def _told_and_left(lines: list[str]) -> None:
+def _told(lines: list[str]) -> list[str]:
+    """Say what stays at once: the next place may not be reached."""
     for line in lines:
         click.echo(line)
+    return lines
+
+
+def _end_with(lines: list[str]) -> None:
     if not lines:
         click.echo("nothing is left")
     sys.exit(11 if lines else 0)
