@@ -1,7 +1,7 @@
 """An API server on loopback that keeps objects, their versions and their preconditions, and runs `exec` by a script.
 
 No more of Kubernetes than what a mending run writes to: JSON patches with tests, merge patches, Leases, reviews of
-rights, deletions with a uid, and commands in pods by websocket.
+rights, deletions with a uid, watches, and commands in pods by websocket.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -38,6 +39,12 @@ class FakeKubernetes:
         self.objects = {}
         self.version = 0
         self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.changes = []
+        """What watches tell: each change with its version, the object's path, its type and the object."""
+        self.busy = lambda _verb, _path: False
+        """Whether a request is answered 429; `rejected` counts them, and `/metrics` tells of them."""
+        self.rejected = 0
         self.asked = []
         self.refused = set()
         """Verbs and resources, as `patch nodes`, that reviews deny."""
@@ -75,7 +82,14 @@ class FakeKubernetes:
             metadata.setdefault("uid", f"uid-{self.version}")
             metadata["resourceVersion"] = str(self.version)
             self.objects[self.path(kind, metadata)] = item
+            self.tell("MODIFIED", self.path(kind, metadata), item)
             return item
+
+    def tell(self, what, path, item):
+        """Let watches hear of a change."""
+        with self.changed:
+            self.changes.append((self.version, path, what, copy.deepcopy(item)))
+            self.changed.notify_all()
 
     def get(self, kind, name, namespace=""):
         return self.objects.get(self.path(kind, {"name": name, "namespace": namespace}))
@@ -126,25 +140,40 @@ class _Handler(BaseHTTPRequestHandler):
             self._forward(path, int(query["ports"][0]))
             return
         self.cloud.asked.append(("GET", path))
-        if path == "/version":
-            self._say(200, {"gitVersion": "v1.35.4", "major": "1", "minor": "35"})
+        if self._busy("GET", path):
             return
+        if "watch" in query:
+            self._watch(path, int(query["resourceVersion"][0]), float(query["timeoutSeconds"][0]))
+        elif path == "/metrics":
+            told = f'apiserver_request_total{{code="429",resource="pods",verb="POST"}} {self.cloud.rejected}\n'
+            self._say(200, told)
+        elif path == "/version":
+            self._say(200, {"gitVersion": "v1.35.4", "major": "1", "minor": "35"})
+        else:
+            self._objects(path, query)
+
+    def _objects(self, path, query):
         with self.cloud.lock:
             if path in self.cloud.objects:
                 self._say(200, self.cloud.objects[path])
                 return
             kind = path.rpartition("/")[2]
             if kind in PATHS:
-                wanted = dict(p.split("=") for p in query.get("labelSelector", [""])[0].split(",") if p)
+                wanted = [p.partition("=") for p in query.get("labelSelector", [""])[0].split(",") if p]
                 items = [
                     item
                     for key, item in sorted(self.cloud.objects.items())
                     if key.startswith(PATHS[kind])
                     and f"/{kind}/" in key
                     and (path == f"{PATHS[kind]}/{kind}" or key.startswith(f"{path}/"))
-                    and wanted.items() <= (item["metadata"].get("labels") or {}).items()
+                    and all(
+                        label in (labels := item["metadata"].get("labels") or {})
+                        and (not equals or labels[label] == value)
+                        for label, equals, value in wanted
+                    )
                 ]
-                self._say(200, {"kind": "List", "metadata": {}, "items": items})
+                version = {"resourceVersion": str(self.cloud.version)}
+                self._say(200, {"kind": "List", "metadata": version, "items": items})
                 return
         self._say(404, {"message": "not found"})
 
@@ -163,6 +192,40 @@ class _Handler(BaseHTTPRequestHandler):
         self._delete()
         self._around(done=True)
 
+    def _busy(self, verb, path):
+        if not self.cloud.busy(verb, path):
+            return False
+        self.cloud.rejected += 1
+        self._say(429, {"message": "too many requests"}, ("Retry-After", "0.01"))
+        return True
+
+    def _watch(self, path, version, seconds):
+        """Tell what has happened under a path since a version, and what happens, to the end of the connection."""
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        deadline, told = time.monotonic() + seconds, 0
+        while time.monotonic() < deadline:
+            with self.cloud.changed:
+                if told == len(self.cloud.changes):
+                    self.cloud.changed.wait(0.2)
+                news, told = self.cloud.changes[told:], len(self.cloud.changes)
+            lines = [
+                json.dumps({"type": what, "object": item}) + "\n"
+                for at, where, what, item in news
+                if at > version and where.startswith(f"{path}/")
+            ]
+            try:
+                self._chunk("".join(lines).encode())
+            except OSError:
+                return
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _chunk(self, said):
+        if said:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(said), said))
+            self.wfile.flush()
+
     def _around(self, *, done):
         if "leases" in self.path or "reviews" in self.path:
             return
@@ -171,8 +234,13 @@ class _Handler(BaseHTTPRequestHandler):
             function(self.cloud.writes, done)
 
     def _post(self):
-        body, path = self._body(), self.path
+        body, (path, _, query) = self._body(), self.path.partition("?")
         self.cloud.asked.append(("POST", path))
+        if self._busy("POST", path):
+            return
+        if "dryRun" in query:
+            self._say(201, body)
+            return
         if path.endswith("selfsubjectaccessreviews"):
             asked = body["spec"]["resourceAttributes"]
             allowed = f"{asked['verb']} {asked['resource']}" not in self.cloud.refused
@@ -183,6 +251,8 @@ class _Handler(BaseHTTPRequestHandler):
             if key in self.cloud.objects:
                 self._say(409, {"message": "already exists"})
                 return
+            if "/namespaces/" in path:
+                body["metadata"]["namespace"] = path.split("/")[-2]
             self._kept(key, body, 201)
         self._told("POST", path)
 
@@ -227,6 +297,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._say(409, {"message": "the UID in the precondition does not match"})
                 return
             del self.cloud.objects[path]
+            for inside in [key for key in self.cloud.objects if key.startswith(f"{path}/")]:
+                del self.cloud.objects[inside]
             self._say(200, {})
         self._told("DELETE", path)
 
@@ -239,17 +311,20 @@ class _Handler(BaseHTTPRequestHandler):
         item["metadata"].setdefault("uid", f"uid-{self.cloud.version}")
         item["metadata"]["resourceVersion"] = str(self.cloud.version)
         self.cloud.objects[path] = item
+        self.cloud.tell("ADDED" if status == 201 else "MODIFIED", path, item)
         self._say(status, item)
 
     def _body(self):
         return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
 
-    def _say(self, status, body):
-        said = json.dumps(body).encode()
+    def _say(self, status, body, *headers):
+        said = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         with contextlib.suppress(OSError):  # whoever asked was killed: what was written is written all the same
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(said)))
+            for name, value in headers:
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(said)
 
