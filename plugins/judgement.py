@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,9 @@ from seatrial.plugins.baseline import baseline_of
 from seatrial.plugins.invariants import Invariant, invariant_of
 from seatrial.plugins.offenders import offenders_of
 from seatrial.plugins.waivers import waivers_of
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 HOLDS = "holds"
 VIOLATED = "violated"
@@ -80,7 +83,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     meaning = getattr(raised, "seatrial_outcome", None)
     if meaning is not None and raised is not None:
         # Its text says it all. For a traceback, which nobody is shown, pytest would parse every file on the way.
-        brief = pytest.fail.Exception(str(raised), pytrace=False).with_traceback(raised.__traceback__)
+        brief = pytest.fail.Exception(str(raised), pytrace=False).with_traceback(_end_of(raised.__traceback__))
         call.excinfo = pytest.ExceptionInfo.from_exception(brief)
     try:
         report: pytest.TestReport = yield
@@ -106,6 +109,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     judgement.duration = round(call.duration, 3)
     report.seatrial = judgement.as_dict()  # type: ignore[attr-defined]
     return report
+
+
+def _end_of(traceback: TracebackType | None) -> TracebackType | None:
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback
 
 
 def measured(item: pytest.Item) -> dict[str, float]:

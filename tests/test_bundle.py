@@ -49,6 +49,17 @@ def folder(tmp_path):
     return tmp_path / "bundle"
 
 
+def test_a_list_is_in_the_memory_once_and_the_source_that_heard_it_has_the_redacted_one(tmp_path):
+    source = Talking(
+        {PODS: (Answer(b'{"items": [{"metadata": {"name": "a"}, "token": "sesame"}]}'),), STATUS: (Answer(),)}
+    )
+    recorder = Recorder(source, Recording(tmp_path / "bundle", "unit"))
+    (answer,) = recorder.ask(PODS)
+    assert b"sesame" not in answer.body
+    assert source.one(PODS) is answer
+    assert source.asked == [PODS], "the inner source would have been asked twice"
+
+
 def test_a_bundle_answers_what_was_heard_and_remembers_what_was_not(folder):
     bundle = Bundle(folder)
     assert bundle.one(STATUS).text == "HEALTH_OK\n"

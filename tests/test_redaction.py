@@ -11,7 +11,7 @@ import pytest
 from seatrial.fixtures import redaction
 from seatrial.fixtures.bundle import Bundle, recorded
 from seatrial.fixtures.question import Answer, Command, Objects, Pods
-from seatrial.fixtures.redacted_objects import LARGE, suspicious
+from seatrial.fixtures.redacted_objects import LARGE, MANY, suspicious
 from seatrial.fixtures.redaction import Redactor
 
 LOUD = Command(Pods("p", "a=b"), ("x",))
@@ -179,6 +179,24 @@ def test_a_list_is_redacted_as_if_all_of_it_were_looked_through(monkeypatch):
         assert quick == plain
         assert quick[0]["planted"]["token"].startswith("(redacted:")
         assert quick[0]["planted"]["env"][0]["value"].startswith("(redacted:")
+
+
+def test_a_large_list_has_an_object_a_line_and_hides_what_a_small_one_does():
+    event = {"metadata": {"name": "e", "managedFields": [{"manager": "m"}]}, "message": "x" * LARGE}
+    loud = {**event, "message": f"password={SECRET}"}
+    quiet = [event] * (MANY // LARGE)
+    redactor = Redactor()
+
+    def kept(items):
+        body = json.dumps({"items": items}).encode()
+        return redactor.answer(Objects("events"), Answer(body)).body
+
+    large, small = kept([*quiet, loud]), kept([event, loud])
+    assert len(large.splitlines()) == len(quiet) + 3
+    assert json.loads(large)["items"] == [*json.loads(small)["items"][:1] * len(quiet), json.loads(small)["items"][1]]
+    assert b"managedFields" not in large + small
+    assert SECRET.encode() not in large + small
+    assert json.loads(kept([])) == {"items": []}
 
 
 def test_every_name_of_a_secret_has_a_mark_that_is_looked_for():
