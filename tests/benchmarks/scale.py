@@ -57,8 +57,10 @@ class Used:
 def run(command, control_plane, folder, statuses=(0,)):
     api = control_plane.process("kube-apiserver")
     before, begun = api.cpu_s, time.monotonic()
+    # Whatever is installed has its bytecode, and so have these: some machines forbid Python to write it.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with (folder / "said").open("w+") as said:
-        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)
+        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - begun
         process.returncode = os.waitstatus_to_exitcode(status)
