@@ -143,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self._busy("GET", path):
             return
         if "watch" in query:
-            self._watch(path, int(query["resourceVersion"][0]), float(query["timeoutSeconds"][0]))
+            self._watch(path, query)
         elif path == "/metrics":
             told = f'apiserver_request_total{{code="429",resource="pods",verb="POST"}} {self.cloud.rejected}\n'
             self._say(200, told)
@@ -159,18 +159,13 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             kind = path.rpartition("/")[2]
             if kind in PATHS:
-                wanted = [p.partition("=") for p in query.get("labelSelector", [""])[0].split(",") if p]
                 items = [
                     item
                     for key, item in sorted(self.cloud.objects.items())
                     if key.startswith(PATHS[kind])
                     and f"/{kind}/" in key
                     and (path == f"{PATHS[kind]}/{kind}" or key.startswith(f"{path}/"))
-                    and all(
-                        label in (labels := item["metadata"].get("labels") or {})
-                        and (not equals or labels[label] == value)
-                        for label, equals, value in wanted
-                    )
+                    and _selected(item, query)
                 ]
                 version = {"resourceVersion": str(self.cloud.version)}
                 self._say(200, {"kind": "List", "metadata": version, "items": items})
@@ -199,12 +194,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._say(429, {"message": "too many requests"}, ("Retry-After", "0.01"))
         return True
 
-    def _watch(self, path, version, seconds):
+    def _watch(self, path, query):
         """Tell what has happened under a path since a version, and what happens, to the end of the connection."""
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        deadline, told = time.monotonic() + seconds, 0
+        version, deadline, told = (
+            int(query["resourceVersion"][0]),
+            time.monotonic() + float(query["timeoutSeconds"][0]),
+            0,
+        )
         while time.monotonic() < deadline:
             with self.cloud.changed:
                 if told == len(self.cloud.changes):
@@ -213,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
             lines = [
                 json.dumps({"type": what, "object": item}) + "\n"
                 for at, where, what, item in news
-                if at > version and where.startswith(f"{path}/")
+                if at > version and where.startswith(f"{path}/") and _selected(item, query)
             ]
             try:
                 self._chunk("".join(lines).encode())
@@ -406,6 +405,13 @@ class _Handler(BaseHTTPRequestHandler):
             size = b"\x7e" + struct.pack(">H", length) if length < 1 << 16 else b"\x7f" + struct.pack(">Q", length)
         self.wfile.write(bytes([0x80 | opcode]) + size + payload)
         self.wfile.flush()
+
+
+def _selected(item, query):
+    """Whether a label selector selects an object: labels that are there, or have a value."""
+    labels = item["metadata"].get("labels") or {}
+    wanted = [part.partition("=") for part in query.get("labelSelector", [""])[0].split(",") if part]
+    return all(label in labels and (not equals or labels[label] == value) for label, equals, value in wanted)
 
 
 def _patched(item, operations):

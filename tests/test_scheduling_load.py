@@ -124,7 +124,14 @@ def test_a_scheduler_that_stands_still_leaves_no_more_than_so_many_pods_waiting(
     scheduler.choose = lambda _pod, _free: ""
     trial = tried(calls, sorts=(FREE,), at_once=3, patience_s=0.5)
     assert sum("/pods/" in path for path in cloud.objects) == 3
-    assert trial.over_budget == ["free pods: waiting: 3 of 3 refused: no node within 0.5 s: 0/12 nodes are available"]
+    assert trial.over_budget == ["free pods: 3 of 3 refused: no node within 0.5 s: 0/12 nodes are available"]
+
+
+def test_pods_of_the_first_sort_make_no_room_for_more_of_the_second(scheduler, cloud, calls):
+    scheduler.choose = lambda pod, free: free[0] if pod["metadata"]["name"].startswith(FREE) else ""
+    trial = tried(calls, at_once=3, patience_s=0.5)
+    assert [len(sort.waits.answered) for sort in trial.sorts] == [10, 0]
+    assert sum("/pods/apart" in path for path in cloud.objects) == 3
 
 
 def test_pods_that_share_a_node_against_their_anti_affinity_are_told(scheduler, calls):
