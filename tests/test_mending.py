@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -50,6 +51,29 @@ def label_in_vain(cluster):
     yield Patch(offender="node n1: dim", before="dim", after="bright", resource="nodes", name="n1",
                 fields=(Field(("metadata", "labels", "light"), None, "on"),),
                 values=(Value(release="ns/r", path="light", value=True),))
+'''
+
+STEADY = '''
+from seatrial.plugins.remediation.declaration import remedy
+from seatrial.plugins.remediation.objects import Field, Patch
+from seatrial.plugins.remediation.risk import PATCH_NODES, Risk
+
+@remedy("TST-05", Risk.SAFE, PATCH_NODES)
+def take_the_label_away(cluster):
+    """Takes the label away."""
+    for node in cluster.nodes:
+        if "flickers" in node.labels:
+            yield Patch(offender=f"node {node.name}: flickers", resource="nodes", name=node.name, steady_s=1.0,
+                        fields=(Field(("metadata", "labels", "flickers"), "yes", None),))
+
+@claim(5, "normal")
+def test_no_node_flickers(cluster):
+    """It comes and goes.
+
+    Remedy: take the label away.
+    """
+    flickering = [f"node {node.name}: flickers" for node in cluster.nodes if "flickers" in node.labels]
+    assert flickering == []
 '''
 
 CLAIMS = '''
@@ -401,6 +425,26 @@ def test_a_change_that_does_not_help_ends_it_and_is_undone_on_request(lab, kuber
     assert kubernetes.get("nodes", "n1")["metadata"]["labels"] == {"light": "on"}
     lab.undo()
     assert kubernetes.get("nodes", "n1")["metadata"]["labels"] == {}
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_what_looks_well_for_a_moment_only_has_not_been_helped(lab, kubernetes, returns):
+    kubernetes.pod("p")
+    kubernetes.node("n1", flickers="yes")
+    lab.demand(patience="3.0")
+    lab.claim(STEADY)
+    if returns:
+        again = threading.Timer(0.4, lambda: kubernetes.node("n1", flickers="yes"))
+        kubernetes.after_write.append(lambda _verb, path: again.start() if "/nodes/" in path else None)
+    run = lab.judge("--remedy=safe")
+    became = [line["became"] for line in lab.lines() if line["what"] == "outcome"]
+    if returns:
+        assert run.outcome("TST-05") == "violated"
+        assert became == ["applied", "did not help"]
+        assert "well so far, which counts after 1 s" in run.text
+    else:
+        assert run.outcome("TST-05") == "mended"
+        assert became == ["applied", "helped"]
 
 
 def test_only_some_claims_may_be_mended(lab, kubernetes):

@@ -210,9 +210,13 @@ class Mending:
             path.write_text(text)
 
     def _helped(self, claim: str, change: Change) -> bool:
-        """Wait until a change has settled and shows: its claim holds, or its remedy does not ask for it any more."""
+        """Wait until a change has settled and shows: its claim holds, or its remedy does not ask for it any more.
+
+        Both have to stay so for as long as the change says.
+        """
         end = time.monotonic() + self._patience(change)
         said = ""
+        well_since: float | None = None
         while True:
             self._held()
             try:
@@ -221,15 +225,18 @@ class Mending:
                 left = str(failed)
             if not left:
                 judgement = self._judge(claim)
-                if judgement.outcome in WELL:
-                    return True
-                if judgement.outcome == VIOLATED and not self._asked_again(change):
-                    return True
-                left = "; ".join(judgement.offenders[:1]) or judgement.reason
+                if judgement.outcome in WELL or (judgement.outcome == VIOLATED and not self._asked_again(change)):
+                    well_since = well_since if well_since is not None else time.monotonic()
+                    if time.monotonic() - well_since >= change.steady_s:
+                        return True
+                    left = f"well so far, which counts after {change.steady_s:.0f} s"
+                else:
+                    well_since = None
+                    left = "; ".join(judgement.offenders[:1]) or judgement.reason
             if left != said:
                 self._say(f"{claim}: {left} ({max(end - time.monotonic(), 0):.0f} s left)")
                 said = left
-            if time.monotonic() >= end:
+            if well_since is None and time.monotonic() >= end:
                 return False
             time.sleep(self._profile.settle_poll_s)
 

@@ -183,7 +183,9 @@ def uncordoned(node: Node, offender: str, rung: int = 0) -> Patch:
     )
 
 
-def deleted(cluster: Cluster, pod: Pod, offender: str, *, population: int = 0, rung: int = 0) -> Delete:
+def deleted(
+    cluster: Cluster, pod: Pod, offender: str, *, population: int = 0, rung: int = 0, steady_s: float = 0.0
+) -> Delete:
     """Return the change that has a pod made anew."""
     workload = workload_of(cluster, pod)
     return Delete(
@@ -197,6 +199,7 @@ def deleted(cluster: Cluster, pod: Pod, offender: str, *, population: int = 0, r
         takes=f"pod {pod.path}",
         population=population,
         rung=rung,
+        steady_s=steady_s,
         risk="disruptive",
     )
 
