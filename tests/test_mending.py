@@ -447,6 +447,24 @@ def test_what_looks_well_for_a_moment_only_has_not_been_helped(lab, kubernetes, 
         assert became == ["applied", "helped"]
 
 
+def test_a_plan_knows_what_its_claim_does_not_ask(lab, kubernetes):
+    kubernetes.pod("p")
+    kubernetes.node("n1", cordoned=True)
+    blind = '''
+@claim(1, "normal")
+def test_somebody_looks(profile):
+    """It looks at nothing of the cloud, unlike its remedy.
+
+    Remedy: uncordon.
+    """
+    cordoned = ["node n1: cordoned"]
+    assert cordoned == []
+'''
+    lab.claim(blind)
+    run = lab.judge("--remedy=plan")
+    assert "kubectl uncordon n1" in run.text, run.text
+
+
 def test_only_some_claims_may_be_mended(lab, kubernetes):
     kubernetes.pod("p")
     kubernetes.node("n1", cordoned=True)
