@@ -212,11 +212,13 @@ class Mending:
     def _helped(self, claim: str, change: Change) -> bool:
         """Wait until a change has settled and shows: its claim holds, or its remedy does not ask for it any more.
 
-        Both have to stay so for as long as the change says.
+        Both have to stay so for as long as the change says; one that does not look well for twice as long, once it is
+        settled, did not help.
         """
         end = time.monotonic() + self._patience(change)
         said = ""
         well_since: float | None = None
+        settled_at: float | None = None
         while True:
             self._held()
             try:
@@ -224,6 +226,7 @@ class Mending:
             except Failed as failed:  # who is asked may be what was restarted
                 left = str(failed)
             if not left:
+                settled_at = settled_at if settled_at is not None else time.monotonic()
                 judgement = self._judge(claim)
                 if judgement.outcome in WELL or (judgement.outcome == VIOLATED and not self._asked_again(change)):
                     well_since = well_since if well_since is not None else time.monotonic()
@@ -236,6 +239,8 @@ class Mending:
             if left != said:
                 self._say(f"{claim}: {left} ({max(end - time.monotonic(), 0):.0f} s left)")
                 said = left
+            if change.steady_s and settled_at is not None:
+                end = min(end, settled_at + 2 * change.steady_s)
             if well_since is None and time.monotonic() >= end:
                 return False
             time.sleep(self._profile.settle_poll_s)
