@@ -135,14 +135,14 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             kind = path.rpartition("/")[2]
             if kind in PATHS:
-                wanted = dict(p.split("=") for p in query.get("labelSelector", [""])[0].split(",") if p)
+                wanted = [p.partition("=") for p in query.get("labelSelector", [""])[0].split(",") if p]
                 items = [
                     item
                     for key, item in sorted(self.cloud.objects.items())
                     if key.startswith(PATHS[kind])
                     and f"/{kind}/" in key
                     and (path == f"{PATHS[kind]}/{kind}" or key.startswith(f"{path}/"))
-                    and wanted.items() <= (item["metadata"].get("labels") or {}).items()
+                    and all(_labelled(item, key, value if equals else None) for key, equals, value in wanted)
                 ]
                 self._say(200, {"kind": "List", "metadata": {}, "items": items})
                 return
@@ -176,10 +176,12 @@ class _Handler(BaseHTTPRequestHandler):
         if path.endswith("selfsubjectaccessreviews"):
             asked = body["spec"]["resourceAttributes"]
             allowed = f"{asked['verb']} {asked['resource']}" not in self.cloud.refused
-            self._say(201, {"status": {"allowed": allowed}})
+            self._say(201, {**body, "status": {"allowed": allowed}})
             return
         with self.cloud.lock:
             key = f"{path}/{body['metadata']['name']}"
+            if "/namespaces/" in path:
+                body["metadata"]["namespace"] = path.split("/")[-2]
             if key in self.cloud.objects:
                 self._say(409, {"message": "already exists"})
                 return
@@ -331,6 +333,11 @@ class _Handler(BaseHTTPRequestHandler):
             size = b"\x7e" + struct.pack(">H", length) if length < 1 << 16 else b"\x7f" + struct.pack(">Q", length)
         self.wfile.write(bytes([0x80 | opcode]) + size + payload)
         self.wfile.flush()
+
+
+def _labelled(item, key, value):
+    labels = item["metadata"].get("labels") or {}
+    return key in labels and value in {None, labels[key]}
 
 
 def _patched(item, operations):
