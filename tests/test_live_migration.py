@@ -15,8 +15,9 @@ from fake_openstack import PROJECT, FakeOpenStack
 
 from seatrial.fixtures import clearing
 from seatrial.fixtures.ledger import Ledger, Opened
-from seatrial.fixtures.live_migrations import LiveMigrations, check_computes
+from seatrial.fixtures.live_migrations import LiveMigrations
 from seatrial.fixtures.load.reachability import Downtime, Reachability
+from seatrial.fixtures.migration_hosts import check_computes
 from seatrial.fixtures.question import NotConcerned, Unavailable
 from seatrial.fixtures.settings import load_profile
 from seatrial.fixtures.tenant import Tenant
