@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from fake_kubernetes import KUBECONFIG, FakeKubernetes
 from fake_openstack import PROJECT, FakeOpenStack
 
 from seatrial.fixtures import clearing
@@ -424,10 +425,8 @@ class WholeCloud(Computes):
 
 def test_the_gate_measures_migrations_and_says_why_it_has_no_downtime(trial, pytester):
     cloud = WholeCloud()
-    (pytester.path / "kubeconfig").write_text(
-        "{apiVersion: v1, kind: Config, clusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}], users: "
-        "[{name: u, user: {token: t}}], contexts: [{name: c, context: {cluster: c, user: u}}], current-context: c}"
-    )
+    api = FakeKubernetes()
+    (pytester.path / "kubeconfig").write_text(KUBECONFIG % api.url)
     trial.write("clouds.yaml", CLOUDS % cloud.url)
     trial.write("seatrial.toml", '[clouds.x]\nkubeconfig = "kubeconfig"\n[clouds.x.openstack]\ncloud = "fake"\n')
     options = ("--cloud", "x", "--allow", "load", "-k", "migrate", "-m", "performance", "--no-history")
@@ -438,6 +437,7 @@ def test_the_gate_measures_migrations_and_says_why_it_has_no_downtime(trial, pyt
         failing = trial.judge("--pyargs", "seatrial.suites", *options)
     finally:
         cloud.close()
+        api.close()
     assert run.outcome("LOAD-14") == "holds", run.text
     assert run.judged("LOAD-14")["measured"]["migrated"] == 3
     assert run.outcome("LOAD-16") == "not concerned"

@@ -410,6 +410,8 @@ def test_the_gate_closes_for_a_network_that_is_slow_and_leaves_no_pod(trial, pyt
         cluster.close()
     assert sound.outcome("LOAD-13") == "holds", sound.text
     assert sound.judged("LOAD-13")["measured"]["mtu"] == 1500
+    kept = [json.loads(file.read_text()) for file in sorted(pytester.path.glob("evidence/*/pod-network.json"))]
+    assert {(pair["sender"], pair["receiver"]) for one in kept for pair in one["pairs"]} == {("n1", "n2"), ("n2", "n1")}
     assert (lossy.outcome("LOAD-13"), lossy.status) == ("violated", 1), lossy.text
     assert all(line.startswith("nodes n1 to n2: ") for line in lossy.judged("LOAD-13")["offenders"])
     assert cluster.there == []
@@ -424,6 +426,23 @@ def test_a_cloud_that_names_no_image_is_not_concerned_and_no_pod_is_made(trial, 
     assert run.outcome("LOAD-13") == "not concerned"
     assert "no image with iperf3 is named: image = '…' in [clouds.NAME.iperf3]" in run.judged("LOAD-13")["reason"]
     assert api.written() == []
+
+
+def test_pods_of_a_run_without_a_ledger_are_found_by_its_id_and_nobody_elses(trial, pytester):
+    api = FakeKubernetes()
+    api.put("namespaces", {"metadata": {"name": "kube-system"}})
+    (pytester.path / "kubeconfig").write_text(KUBECONFIG % api.url)
+    settled(trial)
+    theirs, mine = "web", f"seatrial-{RUN.lower()}-iperf3-1"
+    for name in (theirs, mine):
+        metadata = {"name": name, "namespace": "trials", "labels": {"seatrial-run": RUN}}
+        api.put("pods", {"metadata": metadata, "spec": SPEC})
+    command = [sys.executable, "-m", "seatrial.command", "cleanup", "--cloud", "x", RUN]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    there = [path.rpartition("/")[2] for path in api.objects if "/pods/" in path]
+    api.close()
+    assert there == [theirs], done.stdout + done.stderr
+    assert f"run {RUN}: pod trials/{mine}" in done.stdout
 
 
 @needs_namespaces
