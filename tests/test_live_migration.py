@@ -70,6 +70,8 @@ class Computes(FakeOpenStack):
         if bare.endswith("/os-hypervisors/detail"):
             return 200, {}, {"hypervisors": self.computes}
         if bare.endswith("/os-migrations"):
+            for server in self.servers.values():
+                self.advance(server)
             asked = path.partition("instance_uuid=")[2].partition("&")[0]
             return (
                 200,
@@ -106,10 +108,13 @@ class Computes(FakeOpenStack):
         if time.monotonic() < at:
             return
         server |= {"status": "ACTIVE", "OS-EXT-STS:task_state": None}
-        self.records[server["id"]]["status"] = "error" if wrong else "completed"
+        late = wrong == "SLOW" and time.monotonic() < at + 1.0
+        self.records[server["id"]]["status"] = (
+            "post-migrating" if late else "error" if wrong not in {"", "SLOW"} else "completed"
+        )
         if wrong == "ERROR":
             server |= {"status": "ERROR", "fault": {"message": "libvirt lost it"}}
-        elif not wrong:
+        elif wrong in {"", "POST", "SLOW"}:
             server["OS-EXT-SRV-ATTR:host"] = destination
 
     def events(self, id_):
@@ -206,6 +211,20 @@ def test_a_migration_that_fails_is_told_with_the_step_and_what_nova_says_of_it(c
 def test_a_server_that_does_not_survive_is_told_with_its_fault(cloud, tenant):
     cloud.moves = lambda _: (0.05, "c2", "ERROR")
     assert all("ERROR: libvirt lost it" in line for line in migrated(tenant).over_budget)
+
+
+def test_a_migration_that_fails_when_the_server_has_gone_is_told_and_counts_as_none(cloud, tenant):
+    cloud.moves = lambda _: (0.05, "c2", "POST")
+    trial = migrated(tenant, servers=1)
+    assert "from c1 to c2: it is on its new host, but the migration ended as error" in trial.over_budget[0]
+    assert trial.figures()["migrated"] == 0
+
+
+def test_a_server_is_left_alone_until_its_old_host_has_let_go_of_it_and_that_is_not_its_time(cloud, tenant):
+    cloud.moves = lambda _: (0.05, "c2", "SLOW")
+    trial = migrated(tenant, servers=1)
+    assert trial.over_budget == []
+    assert [record["status"] for record in cloud.records.values()] == ["completed"]
 
 
 def test_a_migration_that_never_ends_is_told_with_how_far_it_is(cloud, tenant):
