@@ -445,31 +445,49 @@ def test_pods_of_a_run_without_a_ledger_are_found_by_its_id_and_nobody_elses(tri
     assert f"run {RUN}: pod trials/{mine}" in done.stdout
 
 
-@needs_namespaces
-def test_after_kill_9_the_pods_are_found_and_taken_away(trial, pytester):
-    cluster = Nodes(pytester.path, "n1", "n2")
+@pytest.fixture
+def begun(trial, pytester):
+    """A cluster of two nodes, and a gate that measures the network between them for a minute."""
+    farm = Nodes(pytester.path, "n1", "n2")
     settled(trial, seconds=60)
     gate = [sys.executable, "-m", "seatrial.command", "gate", *GATE]
+    process = subprocess.Popen(gate, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 100
+    while not farm.api.commands:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield farm, process
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+    farm.close()
+
+
+@needs_namespaces
+def test_after_kill_9_the_pods_are_found_and_taken_away(begun):
+    farm, process = begun
 
     def seatrial(*words):
         command = [sys.executable, "-m", "seatrial.command", *words, "--cloud", "x"]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
-    try:
-        process = subprocess.Popen(gate, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + 60
-        while not cluster.api.commands:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
-        assert len(cluster.there) == 2
-        left = seatrial("leftovers")
-        assert (left.returncode, left.stdout.count(": pod trials/seatrial-")) == (11, 2), left.stdout + left.stderr
-        cleaned = seatrial("cleanup")
-        assert cleaned.returncode == 0, cleaned.stdout + cleaned.stderr
-        assert cluster.there == []
-        assert seatrial("leftovers").returncode == 0
-    finally:
-        cluster.close()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+    assert len(farm.there) == 2
+    left = seatrial("leftovers")
+    assert (left.returncode, left.stdout.count(": pod trials/seatrial-")) == (11, 2), left.stdout + left.stderr
+    cleaned = seatrial("cleanup")
+    assert cleaned.returncode == 0, cleaned.stdout + cleaned.stderr
+    assert farm.there == []
+    assert seatrial("leftovers").returncode == 0
+
+
+@needs_namespaces
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_takes_its_pods_away(begun, how):
+    farm, process = begun
+    assert len(farm.there) == 2
+    process.send_signal(how)
+    assert process.wait(120) == 2
+    assert farm.there == []
