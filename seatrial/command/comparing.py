@@ -239,8 +239,11 @@ def _cells(*texts: str) -> str:
     return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
 
 
-def compare(a: str, b: str, histories: Path, layout: str, *, across: bool) -> Exit:
-    """Print how two runs differ, and return the exit status. Ends the command where one of them cannot be read."""
+def compare(a: str, b: str, histories: Path, layout: str, profile: str | None, *, across: bool) -> Exit:
+    """Print how two runs differ, and return the exit status. Ends the command where one of them cannot be read.
+
+    Figures are held against the limits of a profile, that of the second run where none is named.
+    """
     try:
         before, after = found(a, histories), found(b, histories)
         if before.cloud != after.cloud and not across:
@@ -251,7 +254,7 @@ def compare(a: str, b: str, histories: Path, layout: str, *, across: bool) -> Ex
         end(Exit.USAGE, str(wrong))
     except OSError as error:
         end(Exit.USAGE, f"{histories}: {error.strerror}")
-    comparison = compared(before, after, history, _limits(after.profile))
+    comparison = compared(before, after, history, _limits(profile, after.profile))
     told = (
         as_json(comparison)
         if layout == "json"
@@ -261,11 +264,13 @@ def compare(a: str, b: str, histories: Path, layout: str, *, across: bool) -> Ex
     return comparison.exit
 
 
-def _limits(profile: str) -> Limits:
+def _limits(given: str | None, of_the_run: str) -> Limits:
     try:
-        loaded = load_profile(profile)
-    except WrongSetting:  # an operator's own file: its name does not say where it is
-        instead = f"changes are held against the limits of {DEFAULT_PROFILE}"
-        click.echo(f"profile {profile} is not at hand: {instead}", err=True)
+        loaded = load_profile(given or of_the_run)
+    except WrongSetting as wrong:
+        if given:
+            end(Exit.USAGE, str(wrong))
+        instead = f"changes are held against the limits of {DEFAULT_PROFILE} (--profile FILE names it)"
+        click.echo(f"profile {of_the_run} is not at hand: {instead}", err=True)  # an operator's own file
         loaded = load_profile(DEFAULT_PROFILE)
     return Limits.of(msgspec.to_builtins(loaded.regressions))
