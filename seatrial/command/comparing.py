@@ -165,9 +165,10 @@ def table(comparison: Comparison) -> Iterable[str]:
         for one in turned:
             yield f"  {one.id} {one.severity}: {one.title} (was {one.before})"
             yield from (f"      {line}" for line in one.offenders)
-    if comparison.figures:
+    figures = [moved for moved in comparison.figures if moved.before or moved.after]
+    if figures:
         yield "measured"
-        rows = [_row(moved) for moved in comparison.figures]
+        rows = [_row(moved) for moved in figures]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         yield from ("  " + "  ".join([*map(str.ljust, row[:4], widths), row[4]]) for row in rows)
     if comparison.release:
@@ -188,9 +189,10 @@ def markdown(comparison: Comparison) -> Iterable[str]:
             yield "\n| claim | severity | before | offenders |\n| --- | --- | --- | --- |"
         for one in turned:
             yield _cells(f"{one.id} {one.title}", one.severity, one.before, "<br>".join(one.offenders))
-    if comparison.figures:
+    figures = [moved for moved in comparison.figures if moved.before or moved.after]
+    if figures:
         yield "\n| claim | figure | A | B | change | |\n| --- | --- | --- | --- | --- | --- |"
-        for moved in comparison.figures:
+        for moved in figures:
             yield _cells(
                 moved.claim, moved.name, f"{moved.before:g}", f"{moved.after:g}", _share(moved), moved.standing
             )
