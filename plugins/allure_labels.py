@@ -91,6 +91,10 @@ def _tell(result: TestResult, judgement: Judgement) -> None:
     if judgement.outcome == MENDED and result.status == Status.PASSED:
         first = "\n".join(judgement.first)
         result.statusDetails = StatusDetails(flaky=True, message=f"{first}\n\nmended: {judgement.mended}")
+        # Of what passed, Allure shows no message.
+        result.description += (
+            f"\n\n**Violated before:**\n```\n{first}\n```\n**Mended by:**\n```\n{judgement.mended}\n```"
+        )
     elif judgement.outcome == WAIVED:
         result.status = Status.FAILED
         result.statusDetails = StatusDetails(known=True, message="\n".join(judgement.waived), trace=trace)

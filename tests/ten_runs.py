@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -174,6 +175,9 @@ def main():
     given = parser.parse_args()
     if browser.missing():
         raise SystemExit(f"pictures of a report take Node.js, npm and Chromium: {browser.missing()}")
+    # Whatever ends it, the broker ends with it, and the lab is healed; a script's background ignores Ctrl-C by default.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(128 + signal.SIGTERM))
     shutil.rmtree(given.out, ignore_errors=True)
     given.out.mkdir(parents=True)
     docs = given.docs or (given.out / "docs" if given.rehearse else ROOT / "docs")
