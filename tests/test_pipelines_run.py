@@ -70,7 +70,10 @@ class Machine:
 
     def carry(self, what, source, target):
         """Play a cache: what it names goes from one job's folder to the next one's."""
-        if (source / what).exists():
+        if (source / what).is_symlink():  # to the machine's own cache, which has the lab's images as well
+            (target / what).parent.mkdir(parents=True, exist_ok=True)
+            (target / what).symlink_to((source / what).readlink())
+        elif (source / what).exists():
             shutil.copytree(source / what, target / what, symlinks=True, dirs_exist_ok=True)
 
 
