@@ -36,6 +36,8 @@ class FakeKubernetes:
 
     def __init__(self):
         self.objects = {}
+        self.told = {}
+        """Answers to a GET that are no objects, by their path: what a node's kubelet says, for one."""
         self.version = 0
         self.lock = threading.RLock()
         self.asked = []
@@ -128,6 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.cloud.asked.append(("GET", path))
         if path == "/version":
             self._say(200, {"gitVersion": "v1.35.4", "major": "1", "minor": "35"})
+            return
+        if path in self.cloud.told:
+            self._say(200, self.cloud.told[path])
             return
         with self.cloud.lock:
             if path in self.cloud.objects:

@@ -163,8 +163,9 @@ def report(
 @click.option(
     "--format", "layout", type=click.Choice(["table", "json", "markdown"]), default="table", show_default=True
 )
+@click.option("--profile", metavar="NAME|FILE", help="Hold figures against its limits (default: the one of run B).")
 @click.option("--across-clouds", is_flag=True, help="Compare runs of different clouds.")
-def compare(a: str, b: str, history: str, layout: str, *, across_clouds: bool) -> None:
+def compare(a: str, b: str, history: str, layout: str, profile: str | None, *, across_clouds: bool) -> None:
     """Compare two runs: A before and B after an upgrade.
 
     Each is a verdict file, or a run's id in the history. Tells the claims that are newly violated, newly held and newly
@@ -174,7 +175,7 @@ def compare(a: str, b: str, history: str, layout: str, *, across_clouds: bool) -
     """
     from seatrial.command import comparing  # noqa: PLC0415 - other commands compare nothing
 
-    sys.exit(comparing.compare(a, b, Path(history), layout, across=across_clouds))
+    sys.exit(comparing.compare(a, b, Path(history), layout, profile, across=across_clouds))
 
 
 _OF_A_PROJECT = (
