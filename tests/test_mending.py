@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pty
@@ -74,6 +75,33 @@ def test_no_node_flickers(cluster):
     """
     flickering = [f"node {node.name}: flickers" for node in cluster.nodes if "flickers" in node.labels]
     assert flickering == []
+'''
+
+ESCALATING = '''
+from seatrial.plugins.remediation.declaration import remedy
+from seatrial.plugins.remediation.objects import Field, Patch
+from seatrial.plugins.remediation.places import deleted
+from seatrial.plugins.remediation.risk import DELETE_PODS, PATCH_NODES, Risk
+
+def ill(cluster):
+    return [] if any("cured" in node.labels for node in cluster.nodes) else cluster.pods_labelled(app="w")
+
+@remedy("TST-06", Risk.DISRUPTIVE, DELETE_PODS, PATCH_NODES)
+def replace_then_cure(cluster):
+    """Replaces the pod; if that does not help, cures its node."""
+    for pod in ill(cluster):
+        yield deleted(cluster, pod, "w: ill")
+        yield Patch(offender="w: ill", resource="nodes", name="n1", rung=1,
+                    fields=(Field(("metadata", "labels", "cured"), None, "yes"),))
+
+@claim(6, "normal")
+def test_no_pod_is_ill(cluster):
+    """It serves nobody.
+
+    Remedy: replace it.
+    """
+    offending = ["w: ill" for pod in ill(cluster)]
+    assert offending == []
 '''
 
 CLAIMS = '''
@@ -445,6 +473,25 @@ def test_what_looks_well_for_a_moment_only_has_not_been_helped(lab, kubernetes, 
     else:
         assert run.outcome("TST-05") == "mended"
         assert became == ["applied", "helped"]
+
+
+def test_a_pod_that_was_replaced_in_vain_is_not_replaced_again(lab, kubernetes):
+    labels = {"app": "w", "pod-template-hash": "abc"}
+    selector = {"matchLabels": {"app": "w"}}
+    metadata = {"name": "w", "namespace": "n"}
+    kubernetes.put("deployments", {"metadata": metadata, "spec": {"replicas": 1, "selector": selector}, "status": {}})
+    made = itertools.count(1)
+
+    def make():
+        pod = kubernetes.pod(f"w-abc-{next(made)}", **labels)
+        pod["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "w-abc", "controller": True}]
+
+    make()
+    kubernetes.after_write.append(lambda verb, path: make() if verb == "DELETE" and "/pods/" in path else None)
+    lab.claim(ESCALATING)
+    run = lab.judge("--remedy=disruptive", "--yes")
+    assert run.outcome("TST-06") == "mended", run.text
+    assert [verb for verb, _ in kubernetes.written()] == ["DELETE", "PATCH"]
 
 
 def test_a_plan_knows_what_its_claim_does_not_ask(lab, kubernetes):
