@@ -11,23 +11,19 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pika
 import pytest
 from real_broker import SERVER, RealBroker
+from rpc_parties import PATIENCE, Ours, at, scenario
 
 from seatrial.fixtures.load.rpc import envelope
 from seatrial.fixtures.load.rpc.run import outcome
-from seatrial.fixtures.load.rpc.worker import RpcWorker
-from seatrial.fixtures.load.scenario import LEAST_RPC_BYTES, Endpoint, Rpc, Scenario
-from seatrial.fixtures.load.worker import READY, Task
+from seatrial.fixtures.load.scenario import LEAST_RPC_BYTES
 
-NAME = "load-rpc"
 PYTHON = os.environ.get("SEATRIAL_OSLO_PYTHON", sys.executable)
-PATIENCE = 60
 CAPABLE = r'"(authentication_failure_close|connection.blocked|consumer_cancel_notify)",true'
 SETTINGS = {
     "defaults": (("transient", "transient"), ()),
@@ -58,66 +54,8 @@ def vhost(broker, request):
     broker.ctl("delete_vhost", name)
 
 
-def scenario(queue, own, **changes):
-    rpc = {
-        "callers": 1,
-        "connections": 1,
-        "cast_share": 0.3,
-        "fanout_share": 0.2,
-        "own_queues": own,
-        "expires_s": 1800,
-        "timeout_s": 60,
-        "heartbeat_s": 60,
-    }
-    plain = {
-        "name": "rpc",
-        "producers": 1,
-        "consumers": 1,
-        "queue": queue,
-        "persistent": True,
-        "size_bytes": 1024,
-        "confirm_window": 1,
-        "rate_per_s": 100,
-        "prefetch": 0,
-        "ack_every": 1,
-        "warm_up_s": 0,
-        "duration_s": 0.5,
-        "settle_s": 10,
-    }
-    chosen = {key: changes.get(key, value) for key, value in plain.items()}
-    return Scenario(**chosen, rpc=Rpc(**rpc)).check()
-
-
-class Ours(threading.Thread):
-    """Clients or servers of the load in a thread of this process, told by a pipe as they are by their parent."""
-
-    def __init__(self, broker, vhost, wanted, *, consumes):
-        super().__init__(daemon=True)
-        self.ears, self.mouth = os.pipe()
-        self.ready, self.share = threading.Event(), None
-        endpoint = Endpoint(host="127.0.0.1", port=broker.port, user="guest", password="guest", vhost=vhost)
-        count = wanted.consumers if consumes else wanted.producers
-        task = Task(
-            endpoint=endpoint, scenario=wanted, queue=NAME, run=7, numbers=list(range(count)), consumes=consumes
-        )
-        self.worker = RpcWorker(task, self.ears, lambda kind, _: self.ready.set() if kind == READY else None)
-        self.start()
-        assert self.ready.wait(PATIENCE)
-        assert self.share is None, self.share.failed
-
-    def run(self):
-        self.share = self.worker.run()
-        self.ready.set()
-
-    def tell(self, word):
-        os.write(self.mouth, f"{word}\n".encode())
-
-    def end(self):
-        self.join(PATIENCE)
-        os.close(self.mouth)
-        os.close(self.ears)
-        assert self.share is not None, "the worker did not end"
-        return self.share
+def our_scenario(queue, own):
+    return scenario(queue=queue, own_queues=own, callers=1, connections=1, rate_per_s=100)
 
 
 class Real:
@@ -200,7 +138,7 @@ def declared(broker, vhost):
 @pytest.mark.parametrize("named", SETTINGS)
 def test_what_ours_declares_and_sends_is_what_oslo_messaging_declares_and_sends(broker, vhost, named):
     (queue, own), options = SETTINGS[named]
-    wanted = scenario(queue, own)
+    wanted = our_scenario(queue, own)
     tapped = Tapped(broker, vhost)
     server = Real("server", broker, vhost, *options)
     client = Real("client", broker, vhost, *options)
@@ -213,7 +151,7 @@ def test_what_ours_declares_and_sends_is_what_oslo_messaging_declares_and_sends(
     broker.ctl("set_permissions", "-p", vhost, "guest", ".*", ".*", ".*")
 
     tapped = Tapped(broker, vhost)
-    parties = [Ours(broker, vhost, wanted, consumes=consumes) for consumes in (True, False)]
+    parties = [Ours(at(broker, vhost), wanted, consumes=consumes) for consumes in (True, False)]
     ours = declared(broker, vhost)
     for party in parties:
         party.tell(time.monotonic_ns())
@@ -234,11 +172,11 @@ def test_what_ours_declares_and_sends_is_what_oslo_messaging_declares_and_sends(
 def test_a_real_server_answers_our_clients(broker, vhost, named):
     (queue, own), options = SETTINGS[named]
     server = Real("server", broker, vhost, *options)
-    client = Ours(broker, vhost, scenario(queue, own), consumes=False)
+    client = Ours(at(broker, vhost), our_scenario(queue, own), consumes=False)
     client.tell(time.monotonic_ns())
     share = client.end()
     served = server.end()[-1]["served"]
-    fate = outcome(scenario(queue, own), [share], 0).fate
+    fate = outcome(our_scenario(queue, own), [share], 0).fate
     assert fate.made_calls == fate.answered_calls == 25
     assert fate.unanswered_calls == fate.twice_answered_calls == fate.stray_messages == 0
     assert served == fate.made_calls + fate.made_casts + fate.made_fanouts == 50
@@ -250,7 +188,7 @@ def test_a_real_server_answers_our_clients(broker, vhost, named):
 )
 def test_our_servers_answer_a_real_client(broker, vhost, named):
     (queue, own), options = SETTINGS[named]
-    server = Ours(broker, vhost, scenario(queue, own), consumes=True)
+    server = Ours(at(broker, vhost), our_scenario(queue, own), consumes=True)
     client = Real("client", broker, vhost, *options)
     told = client.end()
     ours = server.worker.servers[0]
