@@ -123,7 +123,7 @@ def gate(folder, *ids, duration=0.5, least=1.0, policy=POLICY):
 
 def judged(folder, *ids, **wanted):
     done = subprocess.run(
-        gate(folder, *ids, **wanted), cwd=folder, capture_output=True, text=True, timeout=180, check=False
+        gate(folder, *ids, **wanted), cwd=folder, capture_output=True, text=True, timeout=600, check=False
     )
     assert (folder / "verdict.json").exists(), done.stdout + done.stderr
     verdict = json.loads((folder / "verdict.json").read_text())
