@@ -226,7 +226,7 @@ def test_connections_that_are_closed_are_opened_again_and_what_was_unconfirmed_i
 def test_a_broker_that_restarts_is_waited_for_and_what_was_lost_is_told(tmp_path, queue, own):
     own_broker = RealBroker(tmp_path / "own").start()
     kinds = {"queue": queue, "own_queues": own}
-    wanted = scenario(producers=2, consumers=2, rate_per_s=100, duration_s=40.0, settle_s=240, timeout_s=30, **kinds)
+    wanted = scenario(producers=2, consumers=2, rate_per_s=100, duration_s=40.0, settle_s=120, timeout_s=30, **kinds)
 
     def restart():
         time.sleep(3)
