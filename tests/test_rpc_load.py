@@ -196,7 +196,7 @@ def test_an_alarm_holds_senders_back_and_nothing_is_lost(endpoint, alarm):
     assert wrong(done) == {}
     assert done.blocked_by == "low on memory"
     assert done.blocked_s > 0
-    assert done.figures()["round_trip_max_ms"] > 500  # from when a call should have been made
+    assert done.figures()["round_trip_max_ms"] > 1000 * done.blocked_s / 8  # of four senders: calls fell due meanwhile
 
 
 def test_an_alarm_that_stays_leaves_messages_unsent_and_says_why(endpoint, alarm):  # noqa: ARG001 - it stays
