@@ -67,7 +67,7 @@ class RealBroker:
         """What starts the server, if it is not to start as it is: a shell that joins a control group, say."""
         self.process = self.ports = None
 
-    def start(self, patience=90.0):
+    def start(self, patience=300.0):
         with (self.folder / "out").open("ab") as out:
             # Erlang's port mapper: the node would start it as a daemon that outlives it.
             self.ports = subprocess.Popen(
@@ -103,7 +103,7 @@ class RealBroker:
         except OSError:
             return False
 
-    def ctl(self, *words, patience=60):
+    def ctl(self, *words, patience=180):
         command = [str(Path(SERVER).with_name("rabbitmqctl")), "--quiet", *words]
         done = subprocess.run(
             command, env=self.environment, capture_output=True, text=True, timeout=patience, check=False
