@@ -49,6 +49,9 @@ class FakeKubernetes:
         """Functions that are called with the number of a write and whether it is done: what kills a client in it."""
         self.writes = 0
         self.commands = []
+        self.logs = {}
+        """What pods wrote, by their names; `any_log` is that of the others."""
+        self.any_log = ""
         self.ports = {}
         """The ports of this machine that answer for pods, by the pod's name or by its port."""
         self.runs = lambda _pod, _argv: ("", 0)
@@ -126,6 +129,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._forward(path, int(query["ports"][0]))
             return
         self.cloud.asked.append(("GET", path))
+        if path.endswith("/log"):
+            self._say(200, self.cloud.logs.get(path.split("/")[-2], self.cloud.any_log))
+            return
         if path == "/version":
             self._say(200, {"gitVersion": "v1.35.4", "major": "1", "minor": "35"})
             return
@@ -135,7 +141,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             kind = path.rpartition("/")[2]
             if kind in PATHS:
-                wanted = dict(p.split("=") for p in query.get("labelSelector", [""])[0].split(",") if p)
+                selector = [p.partition("=") for p in query.get("labelSelector", [""])[0].split(",") if p]
+                wanted = {label: value for label, equals, value in selector if equals}
+                there = {label for label, _, _ in selector}
                 items = [
                     item
                     for key, item in sorted(self.cloud.objects.items())
@@ -143,6 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
                     and f"/{kind}/" in key
                     and (path == f"{PATHS[kind]}/{kind}" or key.startswith(f"{path}/"))
                     and wanted.items() <= (item["metadata"].get("labels") or {}).items()
+                    and there <= (item["metadata"].get("labels") or {}).keys()
                 ]
                 self._say(200, {"kind": "List", "metadata": {}, "items": items})
                 return
@@ -245,7 +254,7 @@ class _Handler(BaseHTTPRequestHandler):
         return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
 
     def _say(self, status, body):
-        said = json.dumps(body).encode()
+        said = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         with contextlib.suppress(OSError):  # whoever asked was killed: what was written is written all the same
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

@@ -1,4 +1,4 @@
-"""Vhosts that runs left in RabbitMQ, for `leftovers` and `cleanup`: by their ledgers, or by names and marks."""
+"""What loads on RabbitMQ left, for `leftovers` and `cleanup`: vhosts and Jobs, by ledgers, or by names and marks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import click
 from seatrial.command.ending import end
 from seatrial.command.leftovers import cleared, cleared_without, ledger_of
 from seatrial.fixtures import ledger as ledgers
+from seatrial.fixtures import load_jobs
+from seatrial.fixtures.kubernetes_json import KubernetesJson
 from seatrial.fixtures.ledger import VHOSTS
+from seatrial.fixtures.load_jobs import LoadJobs
 from seatrial.fixtures.question import NotConcerned, Unavailable
 from seatrial.fixtures.rabbitmq_access import RabbitMQAccess
 from seatrial.fixtures.settings import load_cloud
@@ -63,7 +66,8 @@ class Brokers:
         """Return a line for each vhost that a run left, by the ledgers at hand and by names and marks."""
         told: dict[str, None] = {}
         try:
-            told |= _lines(found(self._access, self._name).values())
+            for runs in self._found():
+                told |= _lines(runs.values())
         except NotConcerned:
             pass
         except (Unavailable, WrongSetting) as unread:
@@ -100,7 +104,7 @@ class Brokers:
 
     def _by_mark(self, run: str) -> list[str]:
         try:
-            runs = found(self._access, self._name, run)
+            both = self._found(run)
         except NotConcerned:
             return []
         except WrongSetting as wrong:  # OpenStack's things need no way to Kubernetes
@@ -109,13 +113,26 @@ class Brokers:
         except Unavailable as unavailable:
             return [f"vhosts: {unavailable}"]
         left: list[str] = []
-        for contents in runs.values():
+        for contents in (contents for runs in both for contents in runs.values()):
             left += cleared_without(self._evidence / contents.opened.run / f"cleanup-{VHOSTS}", contents, self._clear)
         return left
 
+    def _found(self, run: str = "") -> list[dict[str, Contents]]:
+        """Return by run the Jobs and then the vhosts that are there. Raises `Unavailable` and `NotConcerned`."""
+        vhosts = found(self._access, self._name, run)
+        try:
+            return [
+                load_jobs.found(KubernetesJson(self._access.client), self._name, self._access.identity(), run),
+                vhosts,
+            ]
+        except Unavailable as unread:  # who may not list them can have made none
+            click.echo(f"Jobs: only by the ledgers at hand: {unread}", err=True)
+            return [vhosts]
+
     def _clear(self, ledger: Ledger, contents: Contents) -> list[str]:
         click.echo(f"run {ledger.run}: {', '.join(str(each) for each in contents.belongings.values())}")
-        return Vhosts(self._access, ledger).clear(contents)
+        left = LoadJobs(KubernetesJson(self._access.client), ledger).clear(contents)
+        return left + Vhosts(self._access, ledger).clear(contents)
 
 
 def _lines(all_contents: Iterable[Contents]) -> dict[str, None]:
