@@ -162,7 +162,7 @@ def test_an_alarm_in_the_midst_ends_every_pod_and_is_told(broker, tmp_path):
         broker.ctl("delete_queue", name)
 
 
-def until(done, patience=60):
+def until(done, patience=180):
     deadline = time.monotonic() + patience
     while not done():
         assert time.monotonic() < deadline, "it did not come about"
