@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,8 +60,8 @@ def state_of(phase, state, **more):
     return {"phase": phase, "containerStatuses": [status] if state else [], **more}
 
 
-def ended(code, reason="Error"):
-    return {"terminated": {"exitCode": code, "reason": reason}}
+def ended(code, reason="Error", at="2026-11-21T14:00:09Z"):
+    return {"terminated": {"exitCode": code, "reason": reason, "finishedAt": at}}
 
 
 def waiting(reason, message=""):
@@ -272,6 +273,14 @@ def test_pods_that_come_to_nothing_are_told_in_one_line_and_leave_nothing(
     assert entries["LOAD-01"]["outcome"] == "undetermined"
     assert said in entries["LOAD-01"]["reason"]
     assert "\n" not in entries["LOAD-01"]["reason"]
+    assert nothing_is_left(cloud, broker)
+
+
+def test_of_pods_that_failed_the_one_is_told_for_which_the_others_were_ended(cloud, broker, controller, tmp_path):
+    first = state_of("Failed", ended(137, "OOMKilled", at="2026-11-21T14:00:07Z"))
+    controller.states = {0: state_of("Failed", ended(2)), 1: first}
+    _, entries = judged(tmp_path, "LOAD-01", pods=2)
+    assert re.search(r"load-baseline-1-x: OOMKilled: without a word$", entries["LOAD-01"]["reason"])
     assert nothing_is_left(cloud, broker)
 
 
