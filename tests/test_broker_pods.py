@@ -66,8 +66,8 @@ class Pods:
             self.kill()
         return {pod: (self.processes[pod].returncode, *said) for pod, said in heard.items()}
 
-    def told(self):
-        ended = self.ended()
+    def told(self, patience=90):
+        ended = self.ended(patience)
         assert {status for status, _, _ in ended.values()} == {0}, ended
         return [msgspec.json.decode(out, type=Told) for _, out, _ in ended.values()]
 
@@ -143,17 +143,18 @@ def test_an_alarm_before_the_start_is_told_by_every_pod(broker, tmp_path):
         broker.ctl("delete_queue", name)
 
 
+@pytest.mark.lab  # not for the lab's sake: minutes of a real broker are for the round
+@pytest.mark.round
 def test_an_alarm_in_the_midst_ends_every_pod_and_is_told(broker, tmp_path):
-    pods = Pods(tmp_path, part_of(broker, 2, duration_s=6.0, settle_s=4.0))
-    until(lambda: "q" in queues(broker) and int(broker.ctl("list_queues", "consumers").split()[-1] or 0) >= 0)
-    until(lambda: " 4" in broker.ctl("list_queues", "name", "consumers").replace("\t", " "))
-    time.sleep(3)  # past the head start
+    part = part_of(broker, 2, duration_s=40.0, settle_s=4.0)
+    pods = Pods(tmp_path, part)
+    until(lambda: flows(broker))
     broker.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
     try:
-        told = pods.told()
+        told = pods.told(patience=200)
     finally:
         broker.ctl("set_vm_memory_high_watermark", "0.4")
-    outcome = whole(part_of(broker, 2, duration_s=6.0, settle_s=4.0).scenario, told)
+    outcome = whole(part.scenario, told)
     assert outcome.blocked_s > 1
     assert outcome.blocked_by == "low on memory"
     assert outcome.fate.published > 0
@@ -162,11 +163,38 @@ def test_an_alarm_in_the_midst_ends_every_pod_and_is_told(broker, tmp_path):
         broker.ctl("delete_queue", name)
 
 
+def flows(broker):
+    """Whether more has come to the broker than what opens connections."""
+    return sum(map(int, broker.ctl("list_connections", "recv_oct").split()[1:])) > 200_000
+
+
 def until(done, patience=180):
     deadline = time.monotonic() + patience
     while not done():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.2)
+
+
+@pytest.mark.lab  # not for the lab's sake: minutes of a real broker are for the round
+@pytest.mark.round
+def test_a_broker_that_restarts_is_waited_for_by_every_pod(tmp_path):
+    broker = RealBroker(tmp_path / "own").start()
+    part = part_of(broker, 2, queue="durable", persistent=True, duration_s=25.0, settle_s=40.0)
+    pods = Pods(tmp_path, part)
+    try:
+        until(lambda: flows(broker))
+        broker.stop()
+        broker.start()
+        outcome = whole(part.scenario, [msgspec.json.decode(out, type=Told) for _, out, _ in pods.ended(200).values()])
+        assert queues(broker) == []
+    finally:
+        pods.kill()
+        broker.stop()
+    assert outcome.away_s > 1
+    assert outcome.fate.repeated > 0
+    assert outcome.fate.lost == 0  # durable and persistent: what was confirmed is there again
+    assert outcome.fate.unconfirmed == outcome.fate.unsent == 0
+    assert outcome.figures()["end_to_end_max_ms"] > 1000
 
 
 def test_pods_that_wait_in_vain_say_for_whom(broker, tmp_path):
