@@ -144,7 +144,7 @@ def broker(tmp_path_factory):
         pytest.skip("rabbitmq-server is not installed here")
     broker = RealBroker(tmp_path_factory.mktemp("rabbitmq"))
     try:
-        yield broker.start()
+        yield broker.start(300)
     finally:
         broker.stop()
 

@@ -28,7 +28,7 @@ def broker(tmp_path_factory):
         pytest.skip("rabbitmq-server is not installed here")
     broker = RealBroker(tmp_path_factory.mktemp("rabbitmq"))
     try:
-        yield broker.start()
+        yield broker.start(300)
     finally:
         broker.stop()
 
@@ -178,13 +178,13 @@ def until(done, patience=180):
 @pytest.mark.lab  # not for the lab's sake: minutes of a real broker are for the round
 @pytest.mark.round
 def test_a_broker_that_restarts_is_waited_for_by_every_pod(tmp_path):
-    broker = RealBroker(tmp_path / "own").start()
+    broker = RealBroker(tmp_path / "own").start(300)
     part = part_of(broker, 2, queue="durable", persistent=True, duration_s=25.0, settle_s=40.0)
     pods = Pods(tmp_path, part)
     try:
         until(lambda: flows(broker))
         broker.stop()
-        broker.start()
+        broker.start(300)
         outcome = whole(part.scenario, [msgspec.json.decode(out, type=Told) for _, out, _ in pods.ended(200).values()])
         assert queues(broker) == []
     finally:
