@@ -178,7 +178,7 @@ def controller(cloud, broker, tmp_path):
     controller.end()
 
 
-def gate(folder, *ids, pods=1, duration=1.0, least=1.0, within=60.0):
+def gate(folder, *ids, pods=1, duration=3.0, least=1.0, within=60.0):
     (folder / "pods.toml").write_text(PROFILE.format(pods=pods, duration=duration, least=least, within=within))
     chosen = " or ".join(f"invariant(id='{id_}')" for id_ in ids)
     command = [sys.executable, "-m", "pytest", "-p", "seatrial", "-p", "no:cacheprovider"]
@@ -219,7 +219,7 @@ def test_the_gate_puts_a_load_on_a_broker_from_pods(cloud, broker, controller, t
 @pytest.mark.lab  # not for the lab's sake: minutes of a real broker are for the round
 @pytest.mark.round
 def test_three_pods_share_four_producers_and_a_budget_they_miss_closes_the_gate(cloud, broker, controller, tmp_path):
-    done, entries = judged(tmp_path, "LOAD-02", pods=3, least=10_000_000.0)
+    done, entries = judged(tmp_path, "LOAD-02", pods=3, least=10_000_000.0, duration=10.0)
     assert done.returncode == 1
     assert "messages/s, 10000000 wanted (from 3 pods, at 127.0.0.1" in entries["LOAD-02"]["offenders"][0]
     assert len(controller.processes) == 3
