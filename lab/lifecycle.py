@@ -189,6 +189,9 @@ profile = "lab"
 
 [clouds.lab.registries]
 "*" = "service:kube-system/registry:5000"
+
+[clouds.lab.iperf3]
+image = "docker.io/library/iperf3:3.12"
 """
     # Where there is no API server of Nova's, the broker's clients stand for the cache's.
     settings += _OPENSTACK_SETTINGS if with_openstack else _CLIENT_SETTINGS

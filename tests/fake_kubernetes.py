@@ -36,6 +36,8 @@ class FakeKubernetes:
 
     def __init__(self):
         self.objects = {}
+        self.told = {}
+        """Answers to a GET that are no objects, by their path: what a node's kubelet says, for one."""
         self.version = 0
         self.lock = threading.RLock()
         self.asked = []
@@ -129,11 +131,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._forward(path, int(query["ports"][0]))
             return
         self.cloud.asked.append(("GET", path))
-        if path.endswith("/log"):
-            self._say(200, self.cloud.logs.get(path.split("/")[-2], self.cloud.any_log))
-            return
-        if path == "/version":
-            self._say(200, {"gitVersion": "v1.35.4", "major": "1", "minor": "35"})
+        fixed = self._fixed(path)
+        if fixed is not None:
+            self._say(200, fixed)
             return
         with self.cloud.lock:
             if path in self.cloud.objects:
@@ -141,21 +141,26 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             kind = path.rpartition("/")[2]
             if kind in PATHS:
-                selector = [p.partition("=") for p in query.get("labelSelector", [""])[0].split(",") if p]
-                wanted = {label: value for label, equals, value in selector if equals}
-                there = {label for label, _, _ in selector}
+                wanted = [p.partition("=") for p in query.get("labelSelector", [""])[0].split(",") if p]
                 items = [
                     item
                     for key, item in sorted(self.cloud.objects.items())
                     if key.startswith(PATHS[kind])
                     and f"/{kind}/" in key
                     and (path == f"{PATHS[kind]}/{kind}" or key.startswith(f"{path}/"))
-                    and wanted.items() <= (item["metadata"].get("labels") or {}).items()
-                    and there <= (item["metadata"].get("labels") or {}).keys()
+                    and all(_labelled(item, key, value if equals else None) for key, equals, value in wanted)
                 ]
                 self._say(200, {"kind": "List", "metadata": {}, "items": items})
                 return
         self._say(404, {"message": "not found"})
+
+    def _fixed(self, path):
+        """Return what is answered whatever objects there are."""
+        if path.endswith("/log"):
+            return self.cloud.logs.get(path.split("/")[-2], self.cloud.any_log)
+        if path == "/version":
+            return {"gitVersion": "v1.35.4", "major": "1", "minor": "35"}
+        return self.cloud.told.get(path)
 
     def do_POST(self):
         self._around(done=False)
@@ -185,10 +190,12 @@ class _Handler(BaseHTTPRequestHandler):
         if path.endswith("selfsubjectaccessreviews"):
             asked = body["spec"]["resourceAttributes"]
             allowed = f"{asked['verb']} {asked['resource']}" not in self.cloud.refused
-            self._say(201, {"status": {"allowed": allowed}})
+            self._say(201, {**body, "status": {"allowed": allowed}})
             return
         with self.cloud.lock:
             key = f"{path}/{body['metadata']['name']}"
+            if "/namespaces/" in path:
+                body["metadata"]["namespace"] = path.split("/")[-2]
             if key in self.cloud.objects:
                 self._say(409, {"message": "already exists"})
                 return
@@ -340,6 +347,11 @@ class _Handler(BaseHTTPRequestHandler):
             size = b"\x7e" + struct.pack(">H", length) if length < 1 << 16 else b"\x7f" + struct.pack(">Q", length)
         self.wfile.write(bytes([0x80 | opcode]) + size + payload)
         self.wfile.flush()
+
+
+def _labelled(item, key, value):
+    labels = item["metadata"].get("labels") or {}
+    return key in labels and value in {None, labels[key]}
 
 
 def _patched(item, operations):

@@ -63,6 +63,8 @@ class RealBroker:
             "ERL_EPMD_PORT": str(self.mapper),
             "ERL_CRASH_DUMP": str(self.folder / "erl_crash.dump"),
         }
+        self.within = []
+        """What starts the server, if it is not to start as it is: a shell that joins a control group, say."""
         self.process = self.ports = None
 
     def start(self, patience=90.0):
@@ -76,7 +78,12 @@ class RealBroker:
             )
             wait_for(self.mapper, patience)
             self.process = subprocess.Popen(
-                [SERVER], env=self.environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+                [*self.within, SERVER],
+                env=self.environment,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         deadline = time.monotonic() + patience
         while not self.listens():

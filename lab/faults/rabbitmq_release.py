@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SOUND = "+S 4:4 +A 128 +K true +sbwt none +sbwtdcpu none +sbwtdio none"
+_PART_OF_A_CORE = "200m"
+"""Enough for a broker to start within the rollout's limit, and for what it is asked to be answered."""
+
 _RELEASE = ("rabbitmq", "openstack")
 _ROLLOUT_TIMEOUT = 180.0
 _CONFIGMAP = "rabbitmq-rabbitmq-etc"
@@ -51,6 +54,16 @@ def _configure(settings: dict[str, Any], shows: str) -> None:
 def one_scheduler() -> None:
     """RabbitMQ has one scheduler, as openstack-helm derives from a small CPU limit."""
     _flags(_SOUND.replace("+S 4:4", "+S 1:1"))
+
+
+@fault("rabbitmq-small-cpu-limit", trips="RMQ-01", parts="rabbitmq", heal=_own_values)
+def small_cpu_limit() -> None:
+    """RabbitMQ may use a part of a core, and openstack-helm derives one scheduler of that: every load on it is slow."""
+    values = _values()
+    pod = {**values["pod"], "resources": {"server": {"limits": {"cpu": _PART_OF_A_CORE}}}}
+    flags = {"SERVER_ADDITIONAL_ERL_ARGS": _SOUND.replace("+S 4:4", "+S 1:1")}
+    _upgrade({**values, "pod": pod, "conf": {"rabbitmq_env": flags}})
+    _wait_for_rollout()
 
 
 @fault("rabbitmq-few-async-threads", trips="RMQ-02", parts="rabbitmq", heal=_own_values)
