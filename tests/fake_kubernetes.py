@@ -51,6 +51,9 @@ class FakeKubernetes:
         """Functions that are called with the number of a write and whether it is done: what kills a client in it."""
         self.writes = 0
         self.commands = []
+        self.logs = {}
+        """What pods wrote, by their names; `any_log` is that of the others."""
+        self.any_log = ""
         self.ports = {}
         """The ports of this machine that answer for pods, by the pod's name or by its port."""
         self.runs = lambda _pod, _argv: ("", 0)
@@ -128,11 +131,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._forward(path, int(query["ports"][0]))
             return
         self.cloud.asked.append(("GET", path))
-        if path == "/version":
-            self._say(200, {"gitVersion": "v1.35.4", "major": "1", "minor": "35"})
-            return
-        if path in self.cloud.told:
-            self._say(200, self.cloud.told[path])
+        fixed = self._fixed(path)
+        if fixed is not None:
+            self._say(200, fixed)
             return
         with self.cloud.lock:
             if path in self.cloud.objects:
@@ -152,6 +153,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._say(200, {"kind": "List", "metadata": {}, "items": items})
                 return
         self._say(404, {"message": "not found"})
+
+    def _fixed(self, path):
+        """Return what is answered whatever objects there are."""
+        if path.endswith("/log"):
+            return self.cloud.logs.get(path.split("/")[-2], self.cloud.any_log)
+        if path == "/version":
+            return {"gitVersion": "v1.35.4", "major": "1", "minor": "35"}
+        return self.cloud.told.get(path)
 
     def do_POST(self):
         self._around(done=False)
@@ -252,7 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
         return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
 
     def _say(self, status, body):
-        said = json.dumps(body).encode()
+        said = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         with contextlib.suppress(OSError):  # whoever asked was killed: what was written is written all the same
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

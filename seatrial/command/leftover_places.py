@@ -1,6 +1,7 @@
 """What runs left elsewhere than in a project of OpenStack's, for `leftovers` and `cleanup`.
 
-Vhosts in RabbitMQ and pods in Kubernetes: each has ledgers of its own, and is found by names and marks as well.
+Vhosts in RabbitMQ, with the Jobs of loads on it, and pods in Kubernetes: each place has ledgers of its own, and things
+there are found by names and marks as well.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import click
 from seatrial.command.ending import end
 from seatrial.command.leftovers import cleared, cleared_without, ledger_of
 from seatrial.fixtures import ledger as ledgers
-from seatrial.fixtures import run_pods, vhosts
-from seatrial.fixtures.ledger import PODS, VHOSTS
+from seatrial.fixtures import load_jobs, run_pods, vhosts
+from seatrial.fixtures.kubernetes_json import KubernetesJson
+from seatrial.fixtures.ledger import PODS, VHOSTS, Contents
+from seatrial.fixtures.load_jobs import LoadJobs
 from seatrial.fixtures.pod_access import PodAccess
 from seatrial.fixtures.question import NotConcerned, Unavailable
 from seatrial.fixtures.rabbitmq_access import RabbitMQAccess
@@ -27,7 +30,7 @@ from seatrial.plugins.gate import Exit
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from seatrial.fixtures.ledger import Contents, Ledger
+    from seatrial.fixtures.ledger import Ledger
 
 
 class Place:
@@ -147,7 +150,7 @@ class Place:
 
 
 class Brokers(Place):
-    """RabbitMQ, in which loads make vhosts."""
+    """RabbitMQ, in which loads make vhosts, and beside which some of them make Jobs."""
 
     file = VHOSTS
     things = "vhosts of RabbitMQ"
@@ -157,10 +160,23 @@ class Brokers(Place):
         return RabbitMQAccess(client, self._cloud)
 
     def _found(self, run: str = "") -> dict[str, Contents]:
-        return vhosts.found(self._access, self._name, run)
+        runs = vhosts.found(self._access, self._name, run)
+        try:
+            jobs = load_jobs.found(self._api, self._name, self._access.identity(), run)
+        except Unavailable as unread:  # who may not list them can have made none
+            click.echo(f"Jobs: only by the ledgers at hand: {unread}", err=True)
+            return runs
+        for by, contents in jobs.items():
+            runs.setdefault(by, Contents(contents.opened)).belongings |= contents.belongings
+        return runs
 
     def _taken_away(self, ledger: Ledger, contents: Contents) -> list[str]:
-        return vhosts.Vhosts(self._access, ledger).clear(contents)
+        left = LoadJobs(self._api, ledger).clear(contents)
+        return left + vhosts.Vhosts(self._access, ledger).clear(contents)
+
+    @property
+    def _api(self) -> KubernetesJson:
+        return KubernetesJson(self._access.client)
 
 
 class Clusters(Place):
