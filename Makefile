@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 ROOMS := fixtures plugins suites reports profiles lab
 
-.PHONY: gate test check lab-test docs record bench-boots bench-broker bench-scale clean
+.PHONY: gate test check lab-test docs record bench-boots bench-broker bench-scale report-example clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,7 @@ gate: $(READY)
 	  status=$$?; test $$status -eq 1 || { echo "um-cloud-before should close the gate (exit 1), not exit $$status"; exit 1; }
 	@$(BIN)/seatrial gate --bundle um-cloud-after --profile lab --verdict $(OUT)/after.json
 	@$(BIN)/seatrial report $(OUT)/before.json $(OUT)/after.json --out $(OUT)/report.html
+	@$(BIN)/seatrial report $(OUT)/before.json $(OUT)/after.json --headline svg --out $(OUT)/headline.svg
 
 # LAB is yes where this machine can carry the lab: root with the capabilities for namespaces and mounts.
 LAB := $(shell test "$$(id -u)" = 0 && unshare --mount --pid --fork true 2>/dev/null && echo yes)
@@ -73,6 +74,11 @@ bench-boots: $(READY)
 # RabbitMQ's own PerfTest beside our load, on a broker of this machine: minutes, best on a quiet machine.
 bench-broker: $(READY)
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/broker.py $(if $(SECONDS),--seconds $(SECONDS))
+
+# Ten runs on the lab with a regression in the middle, for docs/ten-runs.md and its pictures; a quarter of an hour.
+# REHEARSE=yes plays it on a RabbitMQ of this machine, without the lab, and leaves docs/ as it is.
+report-example: $(READY)
+	@PYTHONPATH=tests $(BIN)/python tests/ten_runs.py $(if $(REHEARSE),--rehearse) $(if $(SECONDS),--seconds $(SECONDS))
 
 clean:
 	rm -rf build dist $(OUT)

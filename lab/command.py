@@ -32,12 +32,14 @@ def lab() -> None:
 @click.option("--size", default="full", show_default=True, type=click.Choice(["small", "full"]), help="Of OpenStack.")
 def up(only: str | None, node_count: int, rabbitmq_replicas: int, size: str) -> None:
     """Bring up the lab, or what is missing of it."""
-    from seatrial.lab.releases import PARTS  # noqa: PLC0415 - see lifecycle.up
+    from seatrial.lab.images import ON_DEMAND  # noqa: PLC0415 - see lifecycle.up
+    from seatrial.lab.releases import PARTS  # noqa: PLC0415 - likewise
 
     parts = {part.strip() for part in only.split(",") if part.strip()} if only else None
-    unknown = sorted((parts or set()) - {"kubernetes", *PARTS})
+    unknown = sorted((parts or set()) - {"kubernetes", *PARTS, *ON_DEMAND})
     if unknown:
-        raise click.UsageError(f"no part of the lab is called {unknown[0]}; there are kubernetes, {', '.join(PARTS)}")
+        known = ", ".join(("kubernetes", *PARTS, *ON_DEMAND))
+        raise click.UsageError(f"no part of the lab is called {unknown[0]}; there are {known}")
     try:
         lifecycle.up(parts, node_count=node_count, rabbitmq_replicas=rabbitmq_replicas, size=size)
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ import msgspec
 
 from seatrial.lab import binaries, layers
 from seatrial.lab.cache import CACHE, building, keep_newest, key
+from seatrial.lab.own_tree import own_files
 from seatrial.lab.shell import LabError, run, step
 from seatrial.lab.topology import ROOM
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFINITIONS = ROOM / "images"
+ON_DEMAND = ("seatrial",)
+"""Parts of the lab that are images alone, made and given to the nodes only when they are asked for."""
+
 _KEPT = 40
 """Images and bases that stay in the cache: those of two or three versions of the definitions."""
 _LIBRARY = re.compile(r"^docker\.io/(?=[^/]+$)")
@@ -77,8 +81,10 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base: Literal["debian", "busybox", "scratch"]
     apt: list[str] = []
     venv: Venv | None = None
+    tree: str = ""
+    """The folder that seatrial itself is copied to, as to a site-packages."""
     script: str = ""
-    """Run inside, after the packages, the virtual environment and the files are there."""
+    """Run inside, after the packages, the virtual environment, the tree and the files are there."""
     files: dict[str, File] = {}
     entrypoint: list[str] = []
     cmd: list[str] = []
@@ -86,6 +92,8 @@ class Definition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     env: list[str] = []
     absent: list[str] = []
     """Nodes that do not get it."""
+    part: str = ""
+    """The one of `ON_DEMAND` that it is made for; empty for what every lab has."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +131,10 @@ class Image:
         return {**found, **dict(zip(digests, files, strict=True))}
 
 
-def provide() -> list[Image]:
-    """Return every image of the lab, making what is not in the cache."""
-    made = [_provide(file.stem, _read(file)) for file in sorted(DEFINITIONS.glob("*.toml"))]
+def provide(parts: frozenset[str] = frozenset({""})) -> list[Image]:
+    """Return the images that every lab has, or those of parts on demand, making what is not in the cache."""
+    read = {file.stem: _read(file) for file in sorted(DEFINITIONS.glob("*.toml"))}
+    made = [_provide(name, definition) for name, definition in read.items() if definition.part in parts]
     keep_newest(CACHE / "images", _KEPT)
     return made
 
@@ -175,7 +184,8 @@ def _provide(name: str, definition: Definition) -> Image:
     base = _BASES[definition.base]()
     files = [part for path, file in sorted(definition.files.items()) for part in (path, str(file.mode), file.identity)]
     files += [(DEFINITIONS / definition.venv.requirements).read_text(encoding="utf-8")] if definition.venv else []
-    text = msgspec.json.encode(msgspec.structs.replace(definition, refs=[], absent=[], files={}))
+    files += [part for path, own in _tree(definition).items() for part in (path, own.read_bytes())]
+    text = msgspec.json.encode(msgspec.structs.replace(definition, refs=[], absent=[], files={}, part=""))
     folder = CACHE / "images" / f"{name}-{key(base.name if base else '', text, *files)}"
     with building(folder) as scratch:
         if scratch is not None:
@@ -198,6 +208,10 @@ def _make(name: str, definition: Definition, base: Path | None, scratch: Path) -
     if base is not None and definition.venv:
         requirements = DEFINITIONS / definition.venv.requirements
         layers.install_venv(name, base, work, definition.venv.folder, requirements)
+    for path, own in _tree(definition).items():
+        target = upper / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(own, target)
     for path, file in definition.files.items():
         target = upper / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -211,6 +225,13 @@ def _make(name: str, definition: Definition, base: Path | None, scratch: Path) -
         stack.append(scratch / "layer.tar")
     shutil.rmtree(work)
     _describe(definition, stack, scratch)
+
+
+def _tree(definition: Definition) -> dict[str, Path]:
+    """Return the files of seatrial itself by their path in the image, where the image has it."""
+    if not definition.tree:
+        return {}
+    return {f"{definition.tree}/{path}": file for path, file in own_files().items()}
 
 
 def _describe(definition: Definition, stack: list[Path], folder: Path) -> None:

@@ -42,6 +42,7 @@ def up(only: set[str] | None, *, node_count: int, rabbitmq_replicas: int, size: 
     with exclusive():
         binaries.provide()
         wanted = images.provide()
+        on_demand = images.provide(frozenset(only or ()) & frozenset(images.ON_DEMAND))
         state = _claim(node_count)
         control_plane.make_bridge()
         _set_sysctls(state)
@@ -51,6 +52,7 @@ def up(only: set[str] | None, *, node_count: int, rabbitmq_replicas: int, size: 
         control_plane.finish(state)
         nodes.provide(state, wanted)
         nodes.wait(state, [node.name for node in state.node_list()])
+        nodes.complete(state, on_demand)
         _install_dns()
         from seatrial.lab import openstack, releases  # noqa: PLC0415 - their imports are not needed before
 
@@ -187,6 +189,9 @@ profile = "lab"
 
 [clouds.lab.registries]
 "*" = "service:kube-system/registry:5000"
+
+[clouds.lab.iperf3]
+image = "docker.io/library/iperf3:3.12"
 """
     # Where there is no API server of Nova's, the broker's clients stand for the cache's.
     settings += _OPENSTACK_SETTINGS if with_openstack else _CLIENT_SETTINGS

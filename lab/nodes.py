@@ -81,6 +81,12 @@ def provide(state: State, wanted: Sequence[Image]) -> None:
             start(state, node)
 
 
+def complete(state: State, wanted: Sequence[Image]) -> None:
+    """Give every node that runs the images that it lacks."""
+    for node in state.node_list() if wanted else ():
+        _complete(state, node, wanted)
+
+
 def wait(state: State, names: Sequence[str], *, timeout: float = 120) -> None:
     """Wait until the nodes with these names are Ready; `timeout` is in seconds."""
     wait_until("nodes Ready", lambda: _not_ready(state, names), timeout=timeout)

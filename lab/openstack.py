@@ -67,11 +67,9 @@ def apply_certificate(certificate: str, private: str) -> None:
     apply(json.dumps(secret))
 
 
-def is_installed() -> bool:
-    """Tell whether the lab's OpenStack has been installed."""
-    found = kubectl(
-        "-n", NAMESPACE, "get", "deployment", "keystone-api", "--ignore-not-found", "-o", "name", timeout=30
-    )
+def is_installed(workload: str = "deployment/keystone-api") -> bool:
+    """Tell whether the lab's OpenStack has been installed, or the part of it that a workload stands for."""
+    found = kubectl("-n", NAMESPACE, "get", workload, "--ignore-not-found", "-o", "name", timeout=30)
     return bool(found)
 
 

@@ -9,12 +9,17 @@ from uuid import uuid4
 import allure_commons
 import pytest
 from allure_commons.model2 import Attachment, Label, Status, StatusDetails, TestResult
+from allure_commons.utils import now
 
 from seatrial.plugins.invariants import Invariant, invariant_of
 from seatrial.plugins.judgement import MENDED, VIOLATED, WAIVED, Judgement, judgement_of
 
-_OF_PYTEST = {"severity", "feature", "epic", "story", "tag", "AS_ID", "parentSuite", "suite", "subSuite"}
-"""Labels that allure-pytest takes from marks and modules, which the claim itself says better."""
+_OF_PYTEST = {
+    *("severity", "feature", "epic", "story", "tag", "AS_ID", "parentSuite", "suite", "subSuite"),
+    *("host", "thread", "framework", "language", "package"),
+}
+"""Labels that allure-pytest takes from marks and modules, which the claim itself says better; and what it says of the
+process that judged, which tells nobody anything of the cloud."""
 
 
 class AllureLabels:
@@ -24,11 +29,14 @@ class AllureLabels:
         self._config = config
         self._running: Invariant | None = None
         self._judgement: Judgement | None = None
+        self._began = 0
+        self._again = False
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:
         """Remember whose result is written."""
-        self._running, self._judgement = invariant_of(item), None
+        self._running, self._judgement, self._again = invariant_of(item), None, False
+        self._began = now()
         try:
             return (yield)
         finally:
@@ -39,6 +47,7 @@ class AllureLabels:
         judgement = judgement_of(report)
         if judgement is not None and self._running is not None and judgement.id == self._running.id:
             self._judgement = judgement
+            self._again = getattr(report, "again", "") != ""
 
     @allure_commons.hookimpl(tryfirst=True)  # type: ignore[untyped-decorator]
     def report_result(self, result: TestResult) -> None:
@@ -51,6 +60,7 @@ class AllureLabels:
         invariant = self._running
         if invariant is None:
             return
+        result.start = self._began  # a trial happens before its figures are judged, while the test is set up
         result.name = f"{invariant.id} {invariant.title}"
         result.historyId = md5(f"{cloud} {invariant.id}".encode(), usedforsecurity=False).hexdigest()
         result.testCaseId = result.historyId
@@ -69,10 +79,10 @@ class AllureLabels:
         if self._judgement is not None:
             _tell(result, self._judgement)
             _attach(result, invariant, self._judgement, about)
-            if self._judgement.measured:
+            if self._judgement.measured and not self._again:  # a figure that is measured again is told once
                 from seatrial.plugins.allure_metrics import write_metrics  # noqa: PLC0415 - few claims measure
 
-                write_metrics(self._config, result, invariant, self._judgement, cloud)
+                write_metrics(self._config, result, invariant, self._judgement, about)
 
 
 def _tell(result: TestResult, judgement: Judgement) -> None:
@@ -81,11 +91,16 @@ def _tell(result: TestResult, judgement: Judgement) -> None:
     if judgement.outcome == MENDED and result.status == Status.PASSED:
         first = "\n".join(judgement.first)
         result.statusDetails = StatusDetails(flaky=True, message=f"{first}\n\nmended: {judgement.mended}")
+        # Of what passed, Allure shows no message.
+        result.description += (
+            f"\n\n**Violated before:**\n```\n{first}\n```\n**Mended by:**\n```\n{judgement.mended}\n```"
+        )
     elif judgement.outcome == WAIVED:
         result.status = Status.FAILED
         result.statusDetails = StatusDetails(known=True, message="\n".join(judgement.waived), trace=trace)
     elif judgement.outcome == VIOLATED:
         told = [*judgement.offenders, *judgement.waived, *([judgement.settling] if judgement.settling else [])]
+        result.status = Status.FAILED  # what closes the gate by its figures raised nothing
         result.statusDetails = StatusDetails(message="\n".join(told), trace=trace)
 
 

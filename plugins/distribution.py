@@ -42,12 +42,17 @@ class Limits:
 
     def better(self, figure: str) -> str:
         """Which way a figure of that name is better."""
-        return self.directions.get(figure) or BETTER.get(unit(figure), NEITHER)
+        return self.directions.get(figure) or direction(figure)
 
 
 def unit(figure: str) -> str:
     """Return the unit that a figure's name ends in; empty where it has none that has a direction."""
     return next((known for known in BETTER if figure.endswith(f"_{known}")), "")
+
+
+def direction(figure: str) -> str:
+    """Which way a figure is better by its unit alone."""
+    return BETTER.get(unit(figure), NEITHER)
 
 
 @dataclass(frozen=True)

@@ -31,5 +31,10 @@ def pytest_seatrial_clean_up(config: pytest.Config) -> list[str]:  # type: ignor
 
 
 @pytest.hookspec
+def pytest_seatrial_questions(config: pytest.Config, items: list[pytest.Item]) -> list[Any]:  # type: ignore[empty-body]
+    """Return the questions that are put for these tests besides those of the facts that they take."""
+
+
+@pytest.hookspec
 def pytest_seatrial_reread(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Forget what was heard of the cloud, and read it anew for these tests."""

@@ -6,6 +6,7 @@ The newest run of each cloud is shown; older ones are its history. Which results
 
 from __future__ import annotations
 
+import importlib.resources
 import json
 import re
 import shutil
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 VERDICT = "-verdict.json"
 _NAME_LENGTH = 60
+_SEVERITIES = ["blocker", "critical", "normal", "minor", "trivial"]
+_STATUSES = ["passed", "failed", "broken", "skipped", "unknown"]
 
 _ANALYTICS = re.compile(
     r"\s*<script async src=\"https://www\.googletagmanager\.com/[^>]*></script>\s*<script>\s*window\.dataLayer.*?</script>",
@@ -35,6 +38,15 @@ _POLICY = (
     " worker-src data: blob:; form-action 'none'; base-uri 'none'"
 )
 """What the browser holds the report to: it may use what stands in the file, and ask nobody for anything."""
+
+_CHARTS = [
+    {"type": "statusDynamics", "title": "Claims by outcome, run by run", "limit": 30},
+    {"type": "statusTransitions", "title": "Newly violated, and held again, run by run", "limit": 30},
+    {"type": "currentStatus", "title": "Claims now"},
+    {"type": "testResultSeverities", "title": "Claims now, by severity", "levels": _SEVERITIES, "statuses": _STATUSES},
+    {"type": "problemsDistribution", "title": "Violated, by cloud and subsystem", "by": "environment"},
+]
+"""What can be seen of claims. Allure's others tell of tests: how their number grows, and how they lie in folders."""
 
 
 @dataclass(frozen=True)
@@ -122,30 +134,27 @@ def _generated(
 
 
 def _staged(run: Results, into: Path) -> None:
-    """Copy what is this run's: results by their label, and what they name."""
-    tests = _staged_results(run, into)
-    for path in run.folder.glob("*-container.json"):
-        if tests.intersection(json.loads(path.read_text()).get("children", [])):
-            shutil.copyfile(path, into / path.name)
+    """Copy what is this run's: results by their label, and what they name.
+
+    Containers stay out: the fixtures by which a claim was told of the cloud are nothing that its reader looks for.
+    """
+    _staged_results(run, into)
     for path in run.folder.glob("*-perf.json"):
         if all(metric.get("run") == run.run for metric in json.loads(path.read_text())):
             shutil.copyfile(path, into / path.name)
-    for name in ("environment.properties", "executor.json", "categories.json"):
+    for name in ("environment.properties", "executor.json"):
         path = run.folder / name
-        if path.exists() and (name == "categories.json" or run.run in path.read_text()):
+        if path.exists() and run.run in path.read_text():
             shutil.copyfile(path, into / name)
 
 
-def _staged_results(run: Results, into: Path) -> set[str]:
-    tests = set()
+def _staged_results(run: Results, into: Path) -> None:
     for path in run.folder.glob("*-result.json"):
         result = json.loads(path.read_text())
         if {"name": "run", "value": run.run} in result.get("labels", []):
-            tests.add(result["uuid"])
             for name in (path.name, *_attachments(result)):
                 if (run.folder / name).is_file():
                     shutil.copyfile(run.folder / name, into / name)
-    return tests
 
 
 def _attachments(step: dict[str, Any]) -> list[str]:
@@ -168,10 +177,12 @@ def _config(runs: list[Results], work: Path, *, plain: bool) -> str:
         "reportLanguage": "en",
         "groupBy": ["epic", "feature"],
         "sections": ["charts"],
+        "charts": _CHARTS,
     }
     config = {
         "name": f"seatrial: {', '.join(run.cloud or 'cloud' for run in runs)}",
         "output": str(work / "out"),
+        "categories": json.loads(importlib.resources.files("seatrial.reports").joinpath("categories.json").read_text()),
         "historyPath": str(work / "history.jsonl"),
         "plugins": {"agent": {"enabled": False}, **({} if plain else {"awesome": {"options": page}})},
     }

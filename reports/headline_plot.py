@@ -22,6 +22,7 @@ _LONGEST = 62
 
 _STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #24292f; } .head { font-size: 15px; font-weight: 600; }
+.end { text-anchor: end; }
 .small { font-size: 11px; fill: #57606a; } .paper { fill: #ffffff; } .rule { stroke: #8886; }
 .bad { fill: #c0392b; } .good { fill: #1e8449; } .odd { fill: #b9770e; } .dim { fill: #9aa4ae; }
 @media (prefers-color-scheme: dark) {
@@ -38,7 +39,7 @@ def as_svg(told: Headline) -> str:
     for y, name, about in ((44, "before", told.before), (86, "now", told.now)):
         body += _outcomes(y, name, about)
     top = 152
-    body.append(_text(_TITLE, top - 12, "offenders before (bars: square root of the number)", "small"))
+    body.append(_text(_TITLE, top - 12, "offenders before (√ scale)", "small"))
     body.append(_text(_middle() + _MARGIN, top - 12, "now", "small"))
     most = max((len(side.said) for row in rows for side in (row.before, row.now)), default=1)
     for number, row in enumerate(rows):
@@ -71,6 +72,7 @@ def _row(y: int, row: Row, most: int) -> Iterable[str]:
     shown = title if len(title) <= _LONGEST else title[: _LONGEST - 1] + "…"
     yield f'<line class="rule" x1="{_MARGIN}" x2="{_WIDTH - _MARGIN}" y1="{y - 5}" y2="{y - 5}"/>'
     yield f"<g><title>{html.escape(title)} ({row.severity})</title>{_text(_MARGIN, y + 9, shown)}</g>"
+    yield _text(_WIDTH - _MARGIN, y + 9, row.severity, "small end")
     for x, side in ((_TITLE, row.before), (_middle() + _MARGIN, row.now)):
         kind = _KINDS.get(side.outcome, "odd")
         if side.outcome == "violated":

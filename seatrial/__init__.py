@@ -52,6 +52,8 @@ PLUGINS = (
     "seatrial.fixtures.ironic_conductors",
     "seatrial.fixtures.mariadb",
     "seatrial.fixtures.memcached",
+    "seatrial.fixtures.migrations",
+    "seatrial.fixtures.network",
     "seatrial.fixtures.nodes",
     "seatrial.fixtures.openstack_catalogue",
     "seatrial.fixtures.openstack_compute",

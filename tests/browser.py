@@ -48,6 +48,15 @@ class Browser:
         text = re.sub(r"<(script|style)\b.*?</\1>", " ", done.stdout, flags=re.DOTALL)
         return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
+    def pictured(self, address, path, width, height, *options):
+        """Write a PNG of a page, as large as told, once its scripts have run."""
+        command = ["chromium", *_SILENT, f"--user-data-dir={self._folder}", f"--proxy-server=127.0.0.1:{self._proxy}"]
+        command += ["--proxy-bypass-list=<-loopback>", "--virtual-time-budget=10000", f"--window-size={width},{height}"]
+        command += ["--force-device-scale-factor=1", f"--screenshot={path}", *options, address]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert path.exists(), done.stderr[-2000:]
+
 
 def _asked_by_pages(log):
     for event in log["events"]:

@@ -37,6 +37,8 @@ class FakeKubernetes:
 
     def __init__(self):
         self.objects = {}
+        self.told = {}
+        """Answers to a GET that are no objects, by their path: what a node's kubelet says, for one."""
         self.version = 0
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
@@ -56,6 +58,9 @@ class FakeKubernetes:
         """Functions that are called with the number of a write and whether it is done: what kills a client in it."""
         self.writes = 0
         self.commands = []
+        self.logs = {}
+        """What pods wrote, by their names; `any_log` is that of the others."""
+        self.any_log = ""
         self.ports = {}
         """The ports of this machine that answer for pods, by the pod's name or by its port."""
         self.runs = lambda _pod, _argv: ("", 0)
@@ -142,6 +147,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.cloud.asked.append(("GET", path))
         if self._busy("GET", path):
             return
+        fixed = self._fixed(path)
+        if fixed is not None:
+            self._say(200, fixed)
+            return
         if "watch" in query:
             self._watch(path, query)
         elif path == "/metrics":
@@ -171,6 +180,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._say(200, {"kind": "List", "metadata": version, "items": items})
                 return
         self._say(404, {"message": "not found"})
+
+    def _fixed(self, path):
+        """Return what is answered whatever objects there are."""
+        if path.endswith("/log"):
+            return self.cloud.logs.get(path.split("/")[-2], self.cloud.any_log)
+        if path == "/version":
+            return {"gitVersion": "v1.35.4", "major": "1", "minor": "35"}
+        return self.cloud.told.get(path)
 
     def do_POST(self):
         self._around(done=False)
@@ -243,10 +260,12 @@ class _Handler(BaseHTTPRequestHandler):
         if path.endswith("selfsubjectaccessreviews"):
             asked = body["spec"]["resourceAttributes"]
             allowed = f"{asked['verb']} {asked['resource']}" not in self.cloud.refused
-            self._say(201, {"status": {"allowed": allowed}})
+            self._say(201, {**body, "status": {"allowed": allowed}})
             return
         with self.cloud.lock:
             key = f"{path}/{body['metadata']['name']}"
+            if "/namespaces/" in path:
+                body["metadata"]["namespace"] = path.split("/")[-2]
             if key in self.cloud.objects:
                 self._say(409, {"message": "already exists"})
                 return

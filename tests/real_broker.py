@@ -63,9 +63,11 @@ class RealBroker:
             "ERL_EPMD_PORT": str(self.mapper),
             "ERL_CRASH_DUMP": str(self.folder / "erl_crash.dump"),
         }
+        self.within = []
+        """What starts the server, if it is not to start as it is: a shell that joins a control group, say."""
         self.process = self.ports = None
 
-    def start(self, patience=90.0):
+    def start(self, patience=300.0):
         with (self.folder / "out").open("ab") as out:
             # Erlang's port mapper: the node would start it as a daemon that outlives it.
             self.ports = subprocess.Popen(
@@ -76,7 +78,12 @@ class RealBroker:
             )
             wait_for(self.mapper, patience)
             self.process = subprocess.Popen(
-                [SERVER], env=self.environment, stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True
+                [*self.within, SERVER],
+                env=self.environment,
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         deadline = time.monotonic() + patience
         while not self.listens():
@@ -96,7 +103,7 @@ class RealBroker:
         except OSError:
             return False
 
-    def ctl(self, *words, patience=60):
+    def ctl(self, *words, patience=180):
         command = [str(Path(SERVER).with_name("rabbitmqctl")), "--quiet", *words]
         done = subprocess.run(
             command, env=self.environment, capture_output=True, text=True, timeout=patience, check=False

@@ -1,4 +1,4 @@
-"""LOAD-01 to LOAD-03 on a real RabbitMQ of this machine, through the gate: Kubernetes alone is played."""
+"""LOAD-01 to LOAD-04 on a real RabbitMQ of this machine, through the gate: Kubernetes alone is played."""
 
 from __future__ import annotations
 
@@ -51,7 +51,16 @@ end_to_end_p99_ms = 60000.0
 messages_per_s = {least}
 confirm_p99_ms = 60000.0
 end_to_end_p99_ms = 60000.0
+[broker_load.rpc]
+rate_per_s = 100.0
+calls_per_s = {least}
+casts_per_s = {least}
+round_trip_p99_ms = 60000.0
+cast_p99_ms = 60000.0
+fanout_p99_ms = 60000.0
+policy = '{policy}'
 """
+POLICY = '{"message-ttl": 70000}'
 HELD_BACK = "; the broker held publishers back for 20.0 s: low on disk"
 NOBODY = dict.fromkeys(Fate.__struct_fields__, 0)
 
@@ -67,6 +76,18 @@ def broker(tmp_path_factory):
         broker.stop()
 
 
+def executed_on(broker):
+    """Return what runs `rabbitmqctl` on a real broker, whatever comes of it."""
+
+    def run(_pod, argv):
+        try:
+            return broker.ctl(*argv[2:]), 0
+        except RuntimeError as refused:
+            return str(refused), 64
+
+    return run
+
+
 @pytest.fixture
 def cloud(broker, tmp_path):
     """A cloud whose only pod is the broker; what is executed in it is executed on the real one."""
@@ -75,7 +96,7 @@ def cloud(broker, tmp_path):
     secret = {"RABBITMQ_ADMIN_USERNAME": "guest", "RABBITMQ_ADMIN_PASSWORD": "guest"}
     data = {key: base64.b64encode(value.encode()).decode() for key, value in secret.items()}
     kubernetes.put("secrets", {"metadata": {"name": "rabbitmq-admin-user", "namespace": "openstack"}, "data": data})
-    kubernetes.runs = lambda _pod, argv: (broker.ctl(*argv[2:]), 0)
+    kubernetes.runs = executed_on(broker)
     (tmp_path / "kubeconfig").write_text(KUBECONFIG % kubernetes.url)
     address = f'[clouds.test.rabbitmq]\naddress = "127.0.0.1:{broker.port}"\n'
     (tmp_path / "seatrial.toml").write_text(f'default = "test"\n[clouds.test]\nkubeconfig = "kubeconfig"\n{address}')
@@ -83,8 +104,8 @@ def cloud(broker, tmp_path):
     kubernetes.close()
 
 
-def gate(folder, *ids, duration=0.5, least=1.0):
-    (folder / "load.toml").write_text(PROFILE.format(duration=duration, least=least))
+def gate(folder, *ids, duration=0.5, least=1.0, policy=POLICY):
+    (folder / "load.toml").write_text(PROFILE.format(duration=duration, least=least, policy=policy))
     chosen = " or ".join(f"invariant(id='{id_}')" for id_ in ids)
     command = [
         sys.executable,
@@ -102,7 +123,7 @@ def gate(folder, *ids, duration=0.5, least=1.0):
 
 def judged(folder, *ids, **wanted):
     done = subprocess.run(
-        gate(folder, *ids, **wanted), cwd=folder, capture_output=True, text=True, timeout=180, check=False
+        gate(folder, *ids, **wanted), cwd=folder, capture_output=True, text=True, timeout=600, check=False
     )
     assert (folder / "verdict.json").exists(), done.stdout + done.stderr
     verdict = json.loads((folder / "verdict.json").read_text())
@@ -138,6 +159,36 @@ def test_the_gate_puts_loads_on_a_broker_and_leaves_nothing_behind(broker, tmp_p
     kept = json.loads(next(tmp_path.glob("evidence/*/broker-*.json")).read_text())
     assert len(Latencies(kept["end_to_end_us"])) > 0
     assert "at 127.0.0.1" in kept["by"]
+
+
+@pytest.mark.usefixtures("cloud")
+def test_the_gate_lets_clients_and_servers_talk_and_leaves_nothing_behind(broker, tmp_path):
+    done, entries = judged(tmp_path, "LOAD-04")
+    assert done.returncode == 0, done.stdout + done.stderr
+    measured = entries["LOAD-04"]["measured"]
+    assert entries["LOAD-04"]["outcome"] == "holds"
+    for figure in ("calls_per_s", "casts_per_s", "round_trip_p99_ms", "cast_p99_ms", "client_cpu_per_message_us"):
+        assert measured[figure] > 0
+    assert measured["answered_calls"] == measured["made_calls"]
+    for figure in ("unanswered_calls", "twice_answered_calls", "lost_casts", "missing_fanouts"):
+        assert measured[figure] == 0  # told though it is nothing
+    assert vhosts(broker) == ["/"]
+    kept = json.loads(next(tmp_path.glob("evidence/*/broker-rpc.json")).read_text())
+    assert len(Latencies(kept["round_trip_us"])) > 0
+    assert "at 127.0.0.1" in kept["by"]
+
+
+@pytest.mark.lab  # not for the lab's sake: minutes of a real broker are for the round
+@pytest.mark.round
+@pytest.mark.usefixtures("cloud")
+def test_calls_that_are_too_few_close_the_gate_and_a_policy_that_is_refused_leaves_it_undetermined(broker, tmp_path):
+    done, entries = judged(tmp_path, "LOAD-04", least=10_000.0)
+    assert done.returncode == 1
+    assert "a second, 10000 wanted (at 127.0.0.1" in entries["LOAD-04"]["offenders"][0]
+    done, entries = judged(tmp_path, "LOAD-04", policy='{"no-such-thing": 1}')
+    assert done.returncode == 10
+    assert "rabbitmqctl set_policy" in entries["LOAD-04"]["reason"]
+    assert vhosts(broker) == ["/"]
 
 
 @pytest.mark.lab  # not for the lab's sake: minutes of a real broker are for the round
@@ -350,6 +401,20 @@ def test_a_vhost_of_somebody_else_stays_whatever_its_name(kubernetes, tmp_path):
     assert ledger.contents().settled
     ledger.close()
     assert sorted(there) == ["/", "seatrial", f"seatrial-{run}-mine"]
+
+
+def test_a_vhost_gets_the_policy_that_a_service_has(broker, kubernetes, tmp_path):
+    name = "seatrial-20261121T140000Z-abcd-load-rpc"
+    kubernetes.runs = executed_on(broker)
+    access = reached(with_pod(kubernetes, username="guest", password="guest"))
+    ledger = opened_ledger(tmp_path / "20261121T140000Z-abcd" / "vhosts.jsonl", "test", access)
+    ours = Vhosts(access, ledger)
+    ours.make(name)
+    ours.rule(name, POLICY)
+    told = broker.ctl("list_policies", "-p", name).splitlines()[1].split("\t")
+    assert told == [name, "seatrial", r"^(?!(amq\.|reply_)).*", "all", '{"message-ttl":70000}', "0"]
+    assert ours.clear(ledger.contents()) == []
+    ledger.close()
 
 
 def test_a_vhost_that_stays_is_told_and_stays_in_the_ledger(kubernetes, tmp_path):

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from seatrial.command.chart_rights import rights
+from seatrial.fixtures.settings import load_cloud
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts" / "seatrial"
@@ -150,6 +151,19 @@ def test_settings_of_a_run_are_read_by_seatrial(tmp_path):
     done = run(tmp_path, *arguments, report="false")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cloud prod, profile lab" in done.stdout
+
+
+@with_helm
+def test_more_settings_of_the_cloud_are_part_of_its_own(tmp_path):
+    values = tmp_path / "values.yaml"
+    more = '[clouds.prod.pods]\nmemcached-client = "application=mine"\n'
+    values.write_text(yaml.safe_dump({"cloud": "prod", "waivers": "# none", "settings": more}))
+    done = helm("template", "trial", str(CHART), "--kube-version", "1.31.0", "--values", str(values))
+    (found,) = [item for item in yaml.safe_load_all(done.stdout) if item and item["kind"] == "ConfigMap"]
+    (tmp_path / "seatrial.toml").write_text(found["data"]["seatrial.toml"])
+    name, cloud, _ = load_cloud("", tmp_path / "seatrial.toml")
+    assert (name, cloud.profile, cloud.pods) == ("prod", "baseline", {"memcached-client": "application=mine"})
+    assert cloud.waivers.endswith("waivers.toml")
 
 
 def run(folder, *arguments, keep=30, report="false"):

@@ -100,6 +100,21 @@ def test_runs_are_named_by_their_ids_and_figures_are_held_against_the_history(fi
     assert "better than usual in" in compare("r1", files("b.json", run_of(9, *fast()))).output
 
 
+@pytest.mark.usefixtures("files")
+def test_figures_are_held_against_the_limits_of_the_profile_that_is_named(tmp_path):
+    path = tmp_path / "history" / "c" / "runs.jsonl"
+    for number, figure in enumerate((40.0, 40.1, 40.2, 57.0), 1):
+        judged = claim(5, "holds", measured={"p95_s": figure})
+        run_records.append(path, run_of(number, judged, profile="ours"))
+    (tmp_path / "ours.toml").write_text('extends = "baseline"\nabout = "ours"\n[regressions]\nruns_min = 3\n')
+    unnamed = compare("r1", "r4")
+    assert "profile ours is not at hand" in unnamed.output
+    assert "not known: 3 comparable runs of the 10 needed" in unnamed.output
+    assert "worse than usual in 3 runs" in compare("r1", "r4", "--profile", "ours.toml").output
+    wrong = compare("r1", "r4", "--profile", "theirs.toml")
+    assert (wrong.exit_code, "profile theirs.toml: no such file" in wrong.output) == (4, True)
+
+
 def fast():
     return [claim(5, "holds", measured={"p95_s": 20.0})]
 

@@ -94,9 +94,9 @@ def namespaces(crowd):
 
 
 def test_pods_are_kept_apart_while_the_scheduler_is_answered_429(crowd, tmp_path):
-    said, entries = judged(crowd, tmp_path, "LOAD-09", "LOAD-16")
-    assert [entries[name]["outcome"] for name in ("LOAD-09", "LOAD-16")] == ["holds", "holds"], said
-    for name in ("LOAD-09", "LOAD-16"):
+    said, entries = judged(crowd, tmp_path, "LOAD-09", "LOAD-17")
+    assert [entries[name]["outcome"] for name in ("LOAD-09", "LOAD-17")] == ["holds", "holds"], said
+    for name in ("LOAD-09", "LOAD-17"):
         assert entries[name]["measured"][f"{LEVEL}_429"] > 0, "nothing was throttled"
         assert entries[name]["measured"]["answered_429"] >= entries[name]["measured"][f"{LEVEL}_429"]
     assert not any(name.startswith("seatrial-") for name in namespaces(crowd))
@@ -134,10 +134,10 @@ class SecondScheduler:
 
 def test_a_second_scheduler_that_knows_nothing_of_others_is_told(crowd, tmp_path):
     with SecondScheduler(crowd) as second:
-        said, entries = judged(crowd, tmp_path, "LOAD-16")
+        said, entries = judged(crowd, tmp_path, "LOAD-17")
     assert second.bound > 1
-    assert entries["LOAD-16"]["outcome"] == "violated", said
-    assert all("shares kubernetes.io/hostname=kwok-0001" in line for line in entries["LOAD-16"]["offenders"])
+    assert entries["LOAD-17"]["outcome"] == "violated", said
+    assert all("shares kubernetes.io/hostname=kwok-0001" in line for line in entries["LOAD-17"]["offenders"])
     assert not any(name.startswith("seatrial-") for name in namespaces(crowd))
 
 

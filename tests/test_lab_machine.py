@@ -7,14 +7,17 @@ import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 
 import msgspec
 import pytest
+import yaml
 
 from seatrial.lab import binaries, cache, images, layers, node_files, prerequisites, shell
 from seatrial.lab.fault import Registry
+from seatrial.lab.own_tree import own_files
 from seatrial.lab.state import Process, State
-from seatrial.lab.topology import ROOM, Node
+from seatrial.lab.topology import CHECKOUT, ROOM, Node
 
 DEFINITIONS = {file.stem: images._read(file) for file in sorted(images.DEFINITIONS.glob("*.toml"))}
 
@@ -145,6 +148,29 @@ def test_a_key_tells_parts_apart():
 def test_what_is_built_is_the_version_that_is_named(module, required):
     assert f"{required}" in (ROOM / "gomod" / module / "go.mod").read_text()
     assert (ROOM / "gomod" / module / "go.sum").stat().st_size
+
+
+def test_images_on_demand_are_of_parts_that_can_be_asked_for():
+    assert {definition.part for definition in DEFINITIONS.values()} == {"", *images.ON_DEMAND}
+
+
+def test_seatrials_own_image_is_of_this_version_and_has_all_of_it():
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    version, definition = project["project"]["version"], DEFINITIONS["seatrial"]
+    chart = yaml.safe_load((CHECKOUT / "charts" / "seatrial" / "Chart.yaml").read_text())
+    assert definition.refs == [f"docker.io/seatrial:{version}"] == [f"docker.io/seatrial:{chart['appVersion']}"]
+    metadata = definition.files[f"{definition.tree}/seatrial-{version}.dist-info/METADATA"].content
+    assert f"\nVersion: {version}\n" in metadata
+    found = own_files()
+    packages = {f"{package.replace('.', '/')}/__init__.py" for package in project["tool"]["setuptools"]["packages"]}
+    assert packages <= found.keys()
+    assert {"seatrial/profiles/um-cloud.toml", "seatrial/fixtures/recorded/um-cloud-after.tar.zst"} <= found.keys()
+    assert [path for path in found if "__pycache__" in path or "/out/" in path] == []
+    pinned = {
+        line.partition("==")[0] for line in (images.DEFINITIONS / definition.venv.requirements).read_text().split()
+    }
+    wanted = {re.split(r"[<>=]", each)[0].lower() for each in project["project"]["dependencies"]}
+    assert wanted <= pinned
 
 
 def test_no_two_images_have_one_name():

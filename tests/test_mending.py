@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -50,6 +52,56 @@ def label_in_vain(cluster):
     yield Patch(offender="node n1: dim", before="dim", after="bright", resource="nodes", name="n1",
                 fields=(Field(("metadata", "labels", "light"), None, "on"),),
                 values=(Value(release="ns/r", path="light", value=True),))
+'''
+
+STEADY = '''
+from seatrial.plugins.remediation.declaration import remedy
+from seatrial.plugins.remediation.objects import Field, Patch
+from seatrial.plugins.remediation.risk import PATCH_NODES, Risk
+
+@remedy("TST-05", Risk.SAFE, PATCH_NODES)
+def take_the_label_away(cluster):
+    """Takes the label away."""
+    for node in cluster.nodes:
+        if "flickers" in node.labels:
+            yield Patch(offender=f"node {node.name}: flickers", resource="nodes", name=node.name, steady_s=1.0,
+                        fields=(Field(("metadata", "labels", "flickers"), "yes", None),))
+
+@claim(5, "normal")
+def test_no_node_flickers(cluster):
+    """It comes and goes.
+
+    Remedy: take the label away.
+    """
+    flickering = [f"node {node.name}: flickers" for node in cluster.nodes if "flickers" in node.labels]
+    assert flickering == []
+'''
+
+ESCALATING = '''
+from seatrial.plugins.remediation.declaration import remedy
+from seatrial.plugins.remediation.objects import Field, Patch
+from seatrial.plugins.remediation.places import deleted
+from seatrial.plugins.remediation.risk import DELETE_PODS, PATCH_NODES, Risk
+
+def ill(cluster):
+    return [] if any("cured" in node.labels for node in cluster.nodes) else cluster.pods_labelled(app="w")
+
+@remedy("TST-06", Risk.DISRUPTIVE, DELETE_PODS, PATCH_NODES)
+def replace_then_cure(cluster):
+    """Replaces the pod; if that does not help, cures its node."""
+    for pod in ill(cluster):
+        yield deleted(cluster, pod, "w: ill")
+        yield Patch(offender="w: ill", resource="nodes", name="n1", rung=1,
+                    fields=(Field(("metadata", "labels", "cured"), None, "yes"),))
+
+@claim(6, "normal")
+def test_no_pod_is_ill(cluster):
+    """It serves nobody.
+
+    Remedy: replace it.
+    """
+    offending = ["w: ill" for pod in ill(cluster)]
+    assert offending == []
 '''
 
 CLAIMS = '''
@@ -401,6 +453,63 @@ def test_a_change_that_does_not_help_ends_it_and_is_undone_on_request(lab, kuber
     assert kubernetes.get("nodes", "n1")["metadata"]["labels"] == {"light": "on"}
     lab.undo()
     assert kubernetes.get("nodes", "n1")["metadata"]["labels"] == {}
+
+
+@pytest.mark.parametrize("returns", [False, True])
+def test_what_looks_well_for_a_moment_only_has_not_been_helped(lab, kubernetes, returns):
+    kubernetes.pod("p")
+    kubernetes.node("n1", flickers="yes")
+    lab.demand(patience="3.0")
+    lab.claim(STEADY)
+    if returns:
+        again = threading.Timer(0.4, lambda: kubernetes.node("n1", flickers="yes"))
+        kubernetes.after_write.append(lambda _verb, path: again.start() if "/nodes/" in path else None)
+    run = lab.judge("--remedy=safe")
+    became = [line["became"] for line in lab.lines() if line["what"] == "outcome"]
+    if returns:
+        assert run.outcome("TST-05") == "violated"
+        assert became == ["applied", "did not help"]
+        assert "well so far, which counts after 1 s" in run.text
+    else:
+        assert run.outcome("TST-05") == "mended"
+        assert became == ["applied", "helped"]
+
+
+def test_a_pod_that_was_replaced_in_vain_is_not_replaced_again(lab, kubernetes):
+    labels = {"app": "w", "pod-template-hash": "abc"}
+    selector = {"matchLabels": {"app": "w"}}
+    metadata = {"name": "w", "namespace": "n"}
+    kubernetes.put("deployments", {"metadata": metadata, "spec": {"replicas": 1, "selector": selector}, "status": {}})
+    made = itertools.count(1)
+
+    def make():
+        pod = kubernetes.pod(f"w-abc-{next(made)}", **labels)
+        pod["metadata"]["ownerReferences"] = [{"kind": "ReplicaSet", "name": "w-abc", "controller": True}]
+
+    make()
+    kubernetes.after_write.append(lambda verb, path: make() if verb == "DELETE" and "/pods/" in path else None)
+    lab.claim(ESCALATING)
+    run = lab.judge("--remedy=disruptive", "--yes")
+    assert run.outcome("TST-06") == "mended", run.text
+    assert [verb for verb, _ in kubernetes.written()] == ["DELETE", "PATCH"]
+
+
+def test_a_plan_knows_what_its_claim_does_not_ask(lab, kubernetes):
+    kubernetes.pod("p")
+    kubernetes.node("n1", cordoned=True)
+    blind = '''
+@claim(1, "normal")
+def test_somebody_looks(profile):
+    """It looks at nothing of the cloud, unlike its remedy.
+
+    Remedy: uncordon.
+    """
+    cordoned = ["node n1: cordoned"]
+    assert cordoned == []
+'''
+    lab.claim(blind)
+    run = lab.judge("--remedy=plan")
+    assert "kubectl uncordon n1" in run.text, run.text
 
 
 def test_only_some_claims_may_be_mended(lab, kubernetes):

@@ -69,6 +69,25 @@ def test_a_pipeline_is_yaml(pipeline):
     assert yaml.load((CI / pipeline).read_text(), Loader)
 
 
+def refused(path, schema):
+    """Return why a service would refuse a pipeline, by the schema that it publishes; empty where it would not."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}"]
+    command += ["--data-transform", "gitlab-ci"] if schema == "gitlab-ci" else []
+    done = subprocess.run([*command, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    return (done.stdout + done.stderr) if done.returncode else ""
+
+
+SCHEMAS = [("github.yaml", "github-workflows", "runs-on:"), ("gitlab-ci.yaml", "gitlab-ci", "resource_group:")]
+
+
+@pytest.mark.parametrize(("pipeline", "schema", "key"), SCHEMAS)
+def test_a_pipeline_is_what_its_service_takes(pipeline, schema, key, tmp_path):
+    assert refused(CI / pipeline, schema) == ""
+    broken = tmp_path / pipeline
+    broken.write_text((CI / pipeline).read_text().replace(key, "7_of_9:", 1))
+    assert refused(broken, schema) != ""
+
+
 @pytest.mark.parametrize("pipeline", CALLING)
 def test_a_pipeline_calls_seatrial_as_it_is(pipeline):
     found = [call for text in texts(yaml.load((CI / pipeline).read_text(), Loader)) for call in calls(text)]

@@ -91,6 +91,15 @@ def test_what_is_slower_than_usual_twice_violates_the_claim_that_measured_it(tri
     jsonschema.validate(run.verdict, schema)
 
 
+def test_allure_hears_of_a_regression_as_a_failure_and_of_each_figure_once(trial):
+    judge(trial, runs(*USUAL), {"p95_s": 57.1}, {"p95_s": 56.8}, options=["--alluredir", "allure"])
+    results = [json.loads(path.read_text()) for path in trial.folder.glob("allure/*-result.json")]
+    last = max(results, key=lambda result: result["stop"])
+    assert (last["status"], "39% off the median" in last["statusDetails"]["message"]) == ("failed", True)
+    (figures,) = [json.loads(path.read_text()) for path in trial.folder.glob("allure/*-perf.json")]
+    assert [(figure["title"], figure["value"]) for figure in figures] == [("p95", 56.8)]
+
+
 def test_what_is_slow_once_is_told_with_both_figures_and_closes_nothing(trial):
     run = judge(trial, runs(*USUAL), {"p95_s": 57.1}, {"p95_s": 41.0})
     assert (run.status, run.outcome("TST-01")) == (0, "holds")

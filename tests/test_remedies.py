@@ -20,8 +20,10 @@ from seatrial.command import catalogue
 from seatrial.command.remedies import as_clusterrole, as_markdown
 from seatrial.fixtures.bundle import Bundle, recorded, reseal, unpack
 from seatrial.fixtures.cluster import PODS
+from seatrial.fixtures.fact import questions_of
 from seatrial.fixtures.question import NotConcerned, Raw, Unavailable
 from seatrial.fixtures.settings import load_profile
+from seatrial.fixtures.source import Source
 from seatrial.plugins.remediation.change import Value
 from seatrial.plugins.remediation.declaration import load
 from seatrial.plugins.remediation.manual import ByHand
@@ -100,6 +102,45 @@ def test_every_claim_has_a_remedy_or_is_known_to_have_none():
 )
 def test_a_remedy_says_what_an_operator_would_type(claim, commands, before, demands):
     assert typed(claim, before, demands) == commands
+
+
+class OfOneClaim(Source):
+    """What a run about one claim has heard of a recorded cloud."""
+
+    def __init__(self, bundle, questions):
+        super().__init__()
+        self._bundle, self._questions = bundle, set(questions)
+
+    def fetch(self, question):
+        if question not in self._questions:
+            raise Unavailable(f"{question}: was not asked in this run")
+        return self._bundle.fetch(question)
+
+    @property
+    def now(self):
+        return self._bundle.now
+
+    @property
+    def manifest(self):
+        return self._bundle.manifest
+
+
+def test_a_plan_of_one_claim_is_as_whole_as_one_of_all(before, demands):
+    taken = {invariant.id: facts for invariant, facts in catalogue.collected()}
+    odd = []
+    for claim, remedy in load().items():
+        try:
+            whole = changes(claim, before, demands)
+        except (NotConcerned, Unavailable):
+            continue
+        heard = OfOneClaim(before, [*questions_of(taken[claim], demands), *remedy.questions(demands)])
+        try:
+            alone = changes(claim, heard, demands)
+        except Unavailable as unread:
+            odd.append(f"{claim}: {unread}")
+        else:
+            odd += [f"{claim}: {change}" for change in [*alone, *whole] if change not in alone or change not in whole]
+    assert odd == []
 
 
 def test_what_undoes_a_change_is_told_exactly(before, demands):

@@ -84,6 +84,12 @@ def test_allure_is_told_who_offends_and_what_to_do(trial):
     assert [labels[name] for name in told] == ["conformance", "ceph", "critical", "own"]
 
 
+def test_what_pytest_says_of_the_process_is_left_out(trial):
+    judged(trial, 30)
+    names = {label["name"] for label in results(trial)["TST-01"]["labels"]}
+    assert names == {"run", "severity", "epic", "feature", "story", "source"}
+
+
 def test_what_is_waived_is_a_known_failure_for_allure(trial):
     judged(trial, 30)
     waived = results(trial)["TST-02"]
@@ -160,6 +166,6 @@ def test_the_report_shows_trend_metrics_and_failures_and_asks_nobody(trial, tmp_
     assert "TST-01 no pool is thin" in results
     assert runs[1] in results
     assert "+31 s" in metrics
-    assert "Status dynamics" in charts
+    assert "Claims by outcome, run by run" in charts
     assert asked == []
     assert noticed != []

@@ -1,4 +1,4 @@
-"""LOAD-09 and LOAD-16 on an API server of this machine whose scheduler is played: slow, stuck, wrong, and well."""
+"""LOAD-09 and LOAD-17 on an API server of this machine whose scheduler is played: slow, stuck, wrong, and well."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def environment(tmp_path, cloud, ms_a_pod=60_000.0):
 
 
 def gate(*more):
-    chosen = "invariant(id='LOAD-09') or invariant(id='LOAD-16')"
+    chosen = "invariant(id='LOAD-09') or invariant(id='LOAD-17')"
     return [
         *COMMAND,
         "gate",
@@ -268,7 +268,7 @@ def test_the_gate_measures_in_namespaces_of_its_own_and_takes_them_away(cloud, t
     done, entries = judged(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert entries["LOAD-09"]["measured"]["pods"] == 16
-    assert entries["LOAD-16"]["measured"]["pods"] == 8
+    assert entries["LOAD-17"]["measured"]["pods"] == 8
     assert namespaces(cloud) == ["kube-system"]
     (ledger,) = tmp_path.glob("evidence/*/namespaces.jsonl")
     lines = [json.loads(line) for line in ledger.read_text().splitlines()]
@@ -281,9 +281,9 @@ def test_a_budget_that_is_not_kept_closes_the_gate_and_so_do_pods_that_share_a_n
     scheduler.choose = lambda _pod, _free: "n03"
     done, entries = judged(tmp_path)
     assert done.returncode == 1
-    assert [entries[name]["outcome"] for name in ("LOAD-09", "LOAD-16")] == ["violated", "violated"]
+    assert [entries[name]["outcome"] for name in ("LOAD-09", "LOAD-17")] == ["violated", "violated"]
     assert "ms a pod, 0 wanted" in entries["LOAD-09"]["offenders"][0]
-    assert len(entries["LOAD-16"]["offenders"]) == 7
+    assert len(entries["LOAD-17"]["offenders"]) == 7
     assert namespaces(cloud) == ["kube-system"]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from seatrial.lab import openstack
 from seatrial.lab.fault import fault
 from seatrial.lab.faults.rabbitmq_broker import wait_for
 from seatrial.lab.kubectl import get, helm, wait_until
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SOUND = "+S 4:4 +A 128 +K true +sbwt none +sbwtdcpu none +sbwtdio none"
+_PART_OF_A_CORE = "200m"
+"""Enough for a broker to start within the rollout's limit, and for what it is asked to be answered."""
+
 _RELEASE = ("rabbitmq", "openstack")
 _ROLLOUT_TIMEOUT = 180.0
 _CONFIGMAP = "rabbitmq-rabbitmq-etc"
@@ -51,6 +55,16 @@ def _configure(settings: dict[str, Any], shows: str) -> None:
 def one_scheduler() -> None:
     """RabbitMQ has one scheduler, as openstack-helm derives from a small CPU limit."""
     _flags(_SOUND.replace("+S 4:4", "+S 1:1"))
+
+
+@fault("rabbitmq-small-cpu-limit", trips="RMQ-01", parts="rabbitmq", heal=_own_values)
+def small_cpu_limit() -> None:
+    """RabbitMQ may use a part of a core, and openstack-helm derives one scheduler of that: every load on it is slow."""
+    values = _values()
+    pod = {**values["pod"], "resources": {"server": {"limits": {"cpu": _PART_OF_A_CORE}}}}
+    flags = {"SERVER_ADDITIONAL_ERL_ARGS": _SOUND.replace("+S 4:4", "+S 1:1")}
+    _upgrade({**values, "pod": pod, "conf": {"rabbitmq_env": flags}})
+    _wait_for_rollout()
 
 
 @fault("rabbitmq-few-async-threads", trips="RMQ-02", parts="rabbitmq", heal=_own_values)
@@ -104,9 +118,12 @@ def _wait_for_rollout() -> None:
 
     wait_until("RabbitMQ to roll out", late, timeout=_ROLLOUT_TIMEOUT)
     # The clients' own readiness tells late that they lost their broker; their queues went with it.
+    unused = ['<<"/">>', *([] if openstack.is_installed("statefulset/ironic-conductor") else ['<<"ironic">>'])]
     wait_for(
         "the lab's clients to be back",
-        '[Vhost || Vhost <- rabbit_vhost:list_names(), Vhost =/= <<"/">>, rabbit_amqqueue:list(Vhost) =:= []] =:= []',
+        f"[Vhost || Vhost <- rabbit_vhost:list_names() -- [{', '.join(unused)}], rabbit_amqqueue:list(Vhost) =:= []]"
+        " =:= []",
+        timeout=_ROLLOUT_TIMEOUT,
     )
 
 

@@ -47,7 +47,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     `before` and `after` are the state in words. `takes` names the pod that is away for the while, as
     `pod NAMESPACE/NAME`, or the workload whose pods are, one after the other. `raw_bytes` is the raw space that Ceph
     needs for it, `afterwards` are claims that it may violate. `population` counts all objects of the offender's sort,
-    where it matters. A change of a higher `rung` is tried when the lower ones of its offender did not help.
+    where it matters. A change of a higher `rung` is tried when the lower ones of its offender did not help. What looks
+    well for a while whatever is done to it (a group that peers anew, a daemon that has just started) has to stay so
+    for `steady_s` seconds before that counts.
     """
 
     offender: str
@@ -61,6 +63,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     raw_bytes: int = 0
     population: int = 0
     rung: int = 0
+    steady_s: float = 0.0
     afterwards: tuple[str, ...] = ()
     values: tuple[Value, ...] = ()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from seatrial.fixtures.cluster import NODES, PODS, SECRETS, WORKLOADS
 from seatrial.fixtures.fact import built, questions_of
 from seatrial.plugins.remediation.risk import Right, Risk
 
@@ -26,17 +27,22 @@ SUBSYSTEMS = (
 )  # fmt: skip
 """The files of `mends/` that declare remedies."""
 
+_PLACES: tuple[Question, ...] = (NODES, PODS, SECRETS, *WORKLOADS)
+"""What tells where a change is made, and which release's values make it last."""
+
 
 @dataclass(frozen=True)
 class Remedy:
     """What mends a claim: a function from facts to changes.
 
-    `risk` is the highest that its changes have by themselves; `rights` are those that applying them takes.
+    `risk` is the highest that its changes have by themselves; `rights` are those that applying them takes; `asks` are
+    questions that it puts besides those of its facts.
     """
 
     claim: str
     risk: Risk
     rights: tuple[Right, ...]
+    asks: tuple[Question, ...]
     work_out: Callable[..., Iterable[Change]]
 
     @property
@@ -50,8 +56,8 @@ class Remedy:
         return tuple(inspect.signature(self.work_out).parameters)
 
     def questions(self, profile: Profile) -> list[Question]:
-        """Return what its facts may ask."""
-        return questions_of(self.facts, profile)
+        """Return what has to be read for a whole plan."""
+        return list(dict.fromkeys([*questions_of(self.facts, profile), *_PLACES, *self.asks]))
 
     def changes(self, source: Source, profile: Profile) -> list[Change]:
         """Return what it would change now, each change with claim, risk and reason. Raises as facts do."""
@@ -68,7 +74,7 @@ REMEDIES: dict[str, Remedy] = {}
 """Every remedy by its claim's id, once `load` was called."""
 
 
-def remedy(claims: str, risk: Risk, *rights: Right) -> Callable[[Any], Any]:
+def remedy(claims: str, risk: Risk, *rights: Right, asks: tuple[Question, ...] = ()) -> Callable[[Any], Any]:
     """Declare the decorated function as the remedy of one or more claims (ids, separated by blanks).
 
     It takes facts by their names, and yields changes; its docstring says what it does. It works out from facts what is
@@ -79,7 +85,7 @@ def remedy(claims: str, risk: Risk, *rights: Right) -> Callable[[Any], Any]:
         for claim in claims.split():
             if claim in REMEDIES:
                 raise ValueError(f"{claim} has two remedies")
-            REMEDIES[claim] = Remedy(claim, risk, rights, work_out)
+            REMEDIES[claim] = Remedy(claim, risk, rights, asks, work_out)
         return work_out
 
     return declare

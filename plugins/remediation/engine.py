@@ -15,7 +15,7 @@ from seatrial.plugins.remediation.objects import Delete
 from seatrial.plugins.remediation.risk import Risk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from seatrial.fixtures.source import Source
     from seatrial.fixtures.thresholds import Profile
@@ -117,7 +117,7 @@ class Mending:
             self.done.stopped = str(stopped)
             self._say(f"stopped: {stopped}")
 
-    def _to_do(self, claim: str, tried: Iterable[str] = ()) -> list[Change]:
+    def _to_do(self, claim: str, tried: Sequence[Change] = ()) -> list[Change]:
         """Return the changes that may be made for a claim, and note why others may not."""
         remedy = self._remedies.get(claim)
         if remedy is None or (self._bounds.only and claim not in self._bounds.only):
@@ -136,7 +136,15 @@ class Mending:
             self.done.left[claim] = "no change is known that would help"
         else:
             self.done.left.pop(claim, None)
-        return [c for c in changes if c.level <= self._bounds.risk and c.key not in set(tried)]
+        return [c for c in changes if c.level <= self._bounds.risk and not self._was_tried(c, tried)]
+
+    def _was_tried(self, change: Change, tried: Sequence[Change]) -> bool:
+        """Whether a change was made already, be it of the pod in whose place this one was made."""
+        if change.key in {made.key for made in tried}:
+            return True
+        if not isinstance(change, Delete) or change.key in self._meant:
+            return False
+        return any(isinstance(made, Delete) and made.workload == change.workload for made in tried)
 
     def _mend(self, claim: str) -> None:
         if self.done.all and self._judge(claim).outcome in WELL:
@@ -144,14 +152,14 @@ class Mending:
             self.done.left.pop(claim, None)
             return
         began = time.monotonic()
-        tried: set[str] = set()
+        tried: list[Change] = []
         todo = self._to_do(claim)
         self._meant = {change.key for change in todo}
         self._guards.before_claim(todo)
         while todo:
             change = min(todo, key=lambda one: one.rung)
             helped = self._make(claim, change)
-            tried.add(change.key)
+            tried.append(change)
             judgement = self._judge(claim)
             todo = self._to_do(claim, tried)
             if not helped and not [c for c in todo if c.rung > change.rung and _whom(c) == _whom(change)]:
@@ -210,9 +218,15 @@ class Mending:
             path.write_text(text)
 
     def _helped(self, claim: str, change: Change) -> bool:
-        """Wait until a change has settled and shows: its claim holds, or its remedy does not ask for it any more."""
+        """Wait until a change has settled and shows: its claim holds, or its remedy does not ask for it any more.
+
+        Both have to stay so for as long as the change says; one that does not look well for twice as long, once it is
+        settled, did not help.
+        """
         end = time.monotonic() + self._patience(change)
         said = ""
+        well_since: float | None = None
+        settled_at: float | None = None
         while True:
             self._held()
             try:
@@ -220,16 +234,22 @@ class Mending:
             except Failed as failed:  # who is asked may be what was restarted
                 left = str(failed)
             if not left:
+                settled_at = settled_at if settled_at is not None else time.monotonic()
                 judgement = self._judge(claim)
-                if judgement.outcome in WELL:
-                    return True
-                if judgement.outcome == VIOLATED and not self._asked_again(change):
-                    return True
-                left = "; ".join(judgement.offenders[:1]) or judgement.reason
+                if judgement.outcome in WELL or (judgement.outcome == VIOLATED and not self._asked_again(change)):
+                    well_since = well_since if well_since is not None else time.monotonic()
+                    if time.monotonic() - well_since >= change.steady_s:
+                        return True
+                    left = f"well so far, which counts after {change.steady_s:.0f} s"
+                else:
+                    well_since = None
+                    left = "; ".join(judgement.offenders[:1]) or judgement.reason
             if left != said:
                 self._say(f"{claim}: {left} ({max(end - time.monotonic(), 0):.0f} s left)")
                 said = left
-            if time.monotonic() >= end:
+            if change.steady_s and settled_at is not None:
+                end = min(end, settled_at + 2 * change.steady_s)
+            if well_since is None and time.monotonic() >= end:
                 return False
             time.sleep(self._profile.settle_poll_s)
 
@@ -249,12 +269,7 @@ class Mending:
             wanted = self._remedies[change.claim].changes(self._source, self._profile)
         except (NotConcerned, Unavailable):
             return True
-        if change.key in {other.key for other in wanted}:
-            return True
-        if not isinstance(change, Delete):
-            return False
-        new = [other for other in wanted if isinstance(other, Delete) and other.key not in self._meant]
-        return any(other.workload == change.workload for other in new)
+        return any(self._was_tried(other, [change]) for other in wanted)
 
     def _finish_what_was_cut_off(self) -> None:
         """Make the change whole that a killed run was at, where this goes on with its journal."""

@@ -27,7 +27,7 @@ PLURALS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSe
 
 def speaker_of(source: Source, cluster: Cluster, question: Command) -> Where:
     """Return where a question that one pod answers was asked. Raises `Unavailable` where none did."""
-    return where(cluster, pod_of(cluster, source.one(question).speaker), question.where.container)
+    return where(pod_of(cluster, source.one(question).speaker), question.where.container)
 
 
 def pod_of(cluster: Cluster, path: str) -> Pod:
@@ -38,15 +38,16 @@ def pod_of(cluster: Cluster, path: str) -> Pod:
     raise Unavailable(f"pod {path} is gone since it was asked")
 
 
-def where(cluster: Cluster, pod: Pod, container: str = "") -> Where:
+def where(pod: Pod, container: str = "") -> Where:
     """Return the place of a pod: any ready pod of its Deployment, else itself."""
     itself = exactly(pod, container)
-    workload = workload_of(cluster, pod)
-    if workload is None or workload.kind != "Deployment":
+    hash_ = pod.labels.get("pod-template-hash")
+    owners = [owner for owner in pod.metadata.owner_references if owner.kind == "ReplicaSet"]
+    if not hash_ or not owners:
         return itself
-    labels = (workload.spec.selector.get("matchLabels") or {}).items()
-    selector = ",".join(f"{label}={value}" for label, value in sorted(labels))
-    return msgspec.structs.replace(itself, spelled=f"deploy/{workload.name}", pod="", selector=selector)
+    selector = ",".join(f"{label}={value}" for label, value in sorted(pod.labels.items()) if value != hash_)
+    deployment = owners[0].name.removesuffix(f"-{hash_}")
+    return msgspec.structs.replace(itself, spelled=f"deploy/{deployment}", pod="", selector=selector)
 
 
 def exactly(pod: Pod, container: str = "") -> Where:
@@ -183,7 +184,9 @@ def uncordoned(node: Node, offender: str, rung: int = 0) -> Patch:
     )
 
 
-def deleted(cluster: Cluster, pod: Pod, offender: str, *, population: int = 0, rung: int = 0) -> Delete:
+def deleted(
+    cluster: Cluster, pod: Pod, offender: str, *, population: int = 0, rung: int = 0, steady_s: float = 0.0
+) -> Delete:
     """Return the change that has a pod made anew."""
     workload = workload_of(cluster, pod)
     return Delete(
@@ -197,6 +200,7 @@ def deleted(cluster: Cluster, pod: Pod, offender: str, *, population: int = 0, r
         takes=f"pod {pod.path}",
         population=population,
         rung=rung,
+        steady_s=steady_s,
         risk="disruptive",
     )
 

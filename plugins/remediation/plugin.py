@@ -34,6 +34,7 @@ from seatrial.plugins.waivers import waivers_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from seatrial.fixtures.question import Question
     from seatrial.fixtures.target import Target
 
 
@@ -57,6 +58,13 @@ class Remediation:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Know every claim's test: a change may violate one that held."""
         self._collected = {found.id: item for item in session.items if (found := invariant_of(item))}
+
+    def pytest_seatrial_questions(self, items: list[pytest.Item]) -> list[Question]:
+        """Have the reading answer what remedies ask as well: a plan asks nobody anew, and is whole all the same."""
+        wanted_ids, remedies, profile = only(self._config), load(), target(self._config).profile
+        ids = [found.id for item in items if (found := invariant_of(item)) and found.kind == "conformance"]
+        chosen = [remedies[id_] for id_ in ids if id_ in remedies and (not wanted_ids or id_ in wanted_ids)]
+        return [question for remedy in chosen for question in remedy.questions(profile)]
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Any:

@@ -163,8 +163,9 @@ def report(
 @click.option(
     "--format", "layout", type=click.Choice(["table", "json", "markdown"]), default="table", show_default=True
 )
+@click.option("--profile", metavar="NAME|FILE", help="Hold figures against its limits (default: the one of run B).")
 @click.option("--across-clouds", is_flag=True, help="Compare runs of different clouds.")
-def compare(a: str, b: str, history: str, layout: str, *, across_clouds: bool) -> None:
+def compare(a: str, b: str, history: str, layout: str, profile: str | None, *, across_clouds: bool) -> None:
     """Compare two runs: A before and B after an upgrade.
 
     Each is a verdict file, or a run's id in the history. Tells the claims that are newly violated, newly held and newly
@@ -174,7 +175,7 @@ def compare(a: str, b: str, history: str, layout: str, *, across_clouds: bool) -
     """
     from seatrial.command import comparing  # noqa: PLC0415 - other commands compare nothing
 
-    sys.exit(comparing.compare(a, b, Path(history), layout, across=across_clouds))
+    sys.exit(comparing.compare(a, b, Path(history), layout, profile, across=across_clouds))
 
 
 _OF_A_PROJECT = (
@@ -202,12 +203,12 @@ def cleanup(run: str, cloud: str, settings: str, os_cloud: str, evidence: str, *
     a ledger is found by its id in names and metadata. Nobody else's things are touched. Exit status 11 where something
     stays, 12 where the run is still going on.
     """
-    from seatrial.command.leftover_elsewhere import alone, elsewhere  # noqa: PLC0415 - other commands do not log in
+    from seatrial.command.leftover_places import PLACES  # noqa: PLC0415 - other commands do not log in
     from seatrial.command.leftovers import Project, cleaned_up  # noqa: PLC0415 - as above
 
-    others = elsewhere(cloud, settings, evidence)
-    left = _told([line for each in others for line in each.cleaned_up(run, all_mine=all_mine)])
-    if not alone(others, run, all_mine=all_mine):
+    places = [place(cloud, settings, evidence) for place in PLACES]
+    left = _told([line for place in places for line in place.cleaned_up(run, all_mine=all_mine)])
+    if not any(place.alone(run, all_mine=all_mine) for place in places):
         left += _told(cleaned_up(Project(cloud, settings, os_cloud, evidence), run, all_mine=all_mine))
     _end_with(left)
 
@@ -216,12 +217,12 @@ def cleanup(run: str, cloud: str, settings: str, os_cloud: str, evidence: str, *
 @_of_a_project
 def leftovers(cloud: str, settings: str, os_cloud: str, evidence: str) -> None:
     """Say what runs have left in a cloud, and change nothing. Exit status 11 if they left something."""
-    from seatrial.command.leftover_elsewhere import alone, elsewhere  # noqa: PLC0415 - as above
+    from seatrial.command.leftover_places import PLACES  # noqa: PLC0415 - as above
     from seatrial.command.leftovers import Project, left_over  # noqa: PLC0415 - as above
 
-    others = elsewhere(cloud, settings, evidence)
-    left = _told([line for each in others for line in each.left_over()])
-    if not alone(others, "", all_mine=False):
+    places = [place(cloud, settings, evidence) for place in PLACES]
+    left = _told([line for place in places for line in place.left_over()])
+    if not any(place.alone("", all_mine=False) for place in places):
         left += _told(left_over(Project(cloud, settings, os_cloud, evidence)))
     _end_with(left)
 

@@ -165,9 +165,10 @@ def table(comparison: Comparison) -> Iterable[str]:
         for one in turned:
             yield f"  {one.id} {one.severity}: {one.title} (was {one.before})"
             yield from (f"      {line}" for line in one.offenders)
-    if comparison.figures:
+    figures = [moved for moved in comparison.figures if moved.before or moved.after]
+    if figures:
         yield "measured"
-        rows = [_row(moved) for moved in comparison.figures]
+        rows = [_row(moved) for moved in figures]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         yield from ("  " + "  ".join([*map(str.ljust, row[:4], widths), row[4]]) for row in rows)
     if comparison.release:
@@ -188,9 +189,10 @@ def markdown(comparison: Comparison) -> Iterable[str]:
             yield "\n| claim | severity | before | offenders |\n| --- | --- | --- | --- |"
         for one in turned:
             yield _cells(f"{one.id} {one.title}", one.severity, one.before, "<br>".join(one.offenders))
-    if comparison.figures:
+    figures = [moved for moved in comparison.figures if moved.before or moved.after]
+    if figures:
         yield "\n| claim | figure | A | B | change | |\n| --- | --- | --- | --- | --- | --- |"
-        for moved in comparison.figures:
+        for moved in figures:
             yield _cells(
                 moved.claim, moved.name, f"{moved.before:g}", f"{moved.after:g}", _share(moved), moved.standing
             )
@@ -239,8 +241,11 @@ def _cells(*texts: str) -> str:
     return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
 
 
-def compare(a: str, b: str, histories: Path, layout: str, *, across: bool) -> Exit:
-    """Print how two runs differ, and return the exit status. Ends the command where one of them cannot be read."""
+def compare(a: str, b: str, histories: Path, layout: str, profile: str | None, *, across: bool) -> Exit:
+    """Print how two runs differ, and return the exit status. Ends the command where one of them cannot be read.
+
+    Figures are held against the limits of a profile, that of the second run where none is named.
+    """
     try:
         before, after = found(a, histories), found(b, histories)
         if before.cloud != after.cloud and not across:
@@ -251,7 +256,7 @@ def compare(a: str, b: str, histories: Path, layout: str, *, across: bool) -> Ex
         end(Exit.USAGE, str(wrong))
     except OSError as error:
         end(Exit.USAGE, f"{histories}: {error.strerror}")
-    comparison = compared(before, after, history, _limits(after.profile))
+    comparison = compared(before, after, history, _limits(profile, after.profile))
     told = (
         as_json(comparison)
         if layout == "json"
@@ -261,11 +266,13 @@ def compare(a: str, b: str, histories: Path, layout: str, *, across: bool) -> Ex
     return comparison.exit
 
 
-def _limits(profile: str) -> Limits:
+def _limits(given: str | None, of_the_run: str) -> Limits:
     try:
-        loaded = load_profile(profile)
-    except WrongSetting:  # an operator's own file: its name does not say where it is
-        instead = f"changes are held against the limits of {DEFAULT_PROFILE}"
-        click.echo(f"profile {profile} is not at hand: {instead}", err=True)
+        loaded = load_profile(given or of_the_run)
+    except WrongSetting as wrong:
+        if given:
+            end(Exit.USAGE, str(wrong))
+        instead = f"changes are held against the limits of {DEFAULT_PROFILE} (--profile FILE names it)"
+        click.echo(f"profile {of_the_run} is not at hand: {instead}", err=True)  # an operator's own file
         loaded = load_profile(DEFAULT_PROFILE)
     return Limits.of(msgspec.to_builtins(loaded.regressions))

@@ -35,3 +35,13 @@ def test_the_broker_carries_many_producers_at_once(stress_load):
     """
     offending = stress_load.offending
     assert offending == []
+
+
+@pytest.mark.invariant(id="LOAD-04", severity="normal", source="operators", explained_by="RMQ-01 RMQ-02 RMQ-03 RMQ-06")
+def test_the_broker_carries_calls_casts_and_fanouts(rpc_load):
+    """A boot is some dozen calls that wait for each other, and one that gets no reply is a MessagingTimeout.
+
+    Remedy: as for LOAD-01; where replies are late and casts are not, more workers and threads of the services.
+    """
+    offending = rpc_load.offending
+    assert offending == []

@@ -19,7 +19,7 @@ def test_pods_are_scheduled_within_budget(scheduling_load):
     assert slow == []
 
 
-@pytest.mark.invariant(id="LOAD-16", severity="critical", source="thousand-nodes", explained_by="K8S-04 K8S-03")
+@pytest.mark.invariant(id="LOAD-17", severity="critical", source="thousand-nodes", explained_by="K8S-04 K8S-03")
 def test_pods_that_come_all_at_once_are_kept_apart(scheduling_rush):
     """A scheduler whose own requests are answered 429 works with what it knew before: replicas that must be apart came
     to share a node, and are lost together with it.

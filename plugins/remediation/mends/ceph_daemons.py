@@ -60,6 +60,7 @@ def have_stuck_groups_peer(source: Source, cluster: Cluster, ceph: Ceph, profile
     At last restarts the pods of the OSDs that hold their copies, one after the other: a primary waits for each of them.
     """
     stuck = ceph.stuck_groups.longer(profile.ceph.stuck_grace_s, ceph.now)
+    steady_s = profile.ceph.stuck_grace_s + profile.remedies.steady_s  # one that peers is forgiven for so long
     by_primary: dict[int, list[str]] = {}
     lines: dict[int, str] = {}
     copies: dict[int, set[int]] = {}
@@ -77,7 +78,7 @@ def have_stuck_groups_peer(source: Source, cluster: Cluster, ceph: Ceph, profile
             where=place,
             run=tuple(ceph_command("pg", "repeer", group) for group in groups),
             risk="safe",
-            recovers=False,
+            steady_s=steady_s,
         )
         yield InPod(
             offender=told,
@@ -87,21 +88,22 @@ def have_stuck_groups_peer(source: Source, cluster: Cluster, ceph: Ceph, profile
             run=(ceph_command("osd", "down", primary),),
             risk="moves-data",
             rung=1,
+            steady_s=steady_s,
         )
         for rung, osd in enumerate((primary, *sorted(copies[primary] - set(by_primary))), start=2):
             pod = _daemon(cluster, f"osd.{osd}")
             if pod is not None:
-                yield deleted(cluster, pod, told, population=len(ceph.osds), rung=rung)
+                yield deleted(cluster, pod, told, population=len(ceph.osds), rung=rung, steady_s=steady_s)
 
 
 @remedy("CEPH-06", Risk.DISRUPTIVE, DELETE_PODS)
-def restart_slow_daemons(cluster: Cluster, ceph: Ceph) -> Iterator[Change]:
+def restart_slow_daemons(cluster: Cluster, ceph: Ceph, profile: Profile) -> Iterator[Change]:
     """Restarts the pods of the daemons that report slow operations: their groups peer anew."""
     for daemon in ceph.health.slow_daemons:
         pod = _daemon(cluster, daemon.name)
         if pod is not None:
             population = len(ceph.osds) if daemon.name.startswith("osd.") else 0
-            yield deleted(cluster, pod, str(daemon), population=population)
+            yield deleted(cluster, pod, str(daemon), population=population, steady_s=profile.remedies.steady_s)
 
 
 @remedy("CEPH-07", Risk.MOVES_DATA, EXEC, PATCH_NODES, DELETE_PODS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from seatrial.fixtures.image_reference import Reference
+from seatrial.fixtures.node_probe import PROBE
 from seatrial.plugins.remediation.change import Value
 from seatrial.plugins.remediation.declaration import remedy
 from seatrial.plugins.remediation.manual import ByHand
@@ -44,7 +45,7 @@ def name_an_oci_image(source: Source, images: Images) -> Iterator[Change]:
             )
 
 
-@remedy("IMG-02", Risk.SAFE, EXEC)
+@remedy("IMG-02", Risk.SAFE, EXEC, asks=(PROBE,))
 def carry_images_over(source: Source, cluster: Cluster, images: Images, profile: Profile) -> Iterator[Change]:
     """Copies the image from a node that has it, through the API server. Undo removes it there."""
     for missing in images.missing(profile.nodes.control_plane_label):
@@ -52,7 +53,7 @@ def carry_images_over(source: Source, cluster: Cluster, images: Images, profile:
             yield from _carried(source, cluster, missing.image, name, str(missing))
 
 
-@remedy("IMG-03", Risk.SAFE, EXEC)
+@remedy("IMG-03", Risk.SAFE, EXEC, asks=(PROBE,))
 def carry_over_what_pods_wait_for(
     source: Source, cluster: Cluster, images: Images, profile: Profile
 ) -> Iterator[Change]:

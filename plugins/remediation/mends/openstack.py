@@ -95,7 +95,7 @@ def map_every_compute_host(cluster: Cluster, cells: Compute) -> Iterator[Change]
             offender=str(unmapped[0]),
             before="in no cell",
             after="in its cell",
-            where=where(cluster, pod, "nova-conductor"),
+            where=where(pod, "nova-conductor"),
             run=(("nova-manage", "cell_v2", "discover_hosts", "--verbose"),),
         )
 
@@ -119,7 +119,7 @@ def count_quotas_anew(cluster: Cluster, quota_use: Quotas) -> Iterator[Change]:
             offender=str(drift),
             before=f"{drift.counted} counted",
             after=f"{drift.there} there",
-            where=where(cluster, pod, "cinder-scheduler" if volumes else "nova-conductor"),
+            where=where(pod, "cinder-scheduler" if volumes else "nova-conductor"),
             run=(command,),
         )
 
@@ -135,7 +135,7 @@ def heal_allocations(cluster: Cluster, consistency: Consistency) -> Iterator[Cha
     servers = [str(o) for o in orphans if o.name.startswith("server ")]
     allocations = [str(o) for o in orphans if o.name.startswith("allocation ")]
     if pod is not None:
-        place = where(cluster, pod, "nova-conductor")
+        place = where(pod, "nova-conductor")
         if servers:
             yield InPod(
                 offender=servers[0],

@@ -1,0 +1,90 @@
+"""A run's pods and a real API server: what it admits, whom it lets make them, and what it deletes."""
+
+from __future__ import annotations
+
+import pytest
+from test_mending_apiserver import PROGRAMS, Cluster, documents
+
+from seatrial.fixtures.ledger import Ledger, Opened
+from seatrial.fixtures.load.pod_network import pod_spec
+from seatrial.fixtures.pod_access import PodAccess
+from seatrial.fixtures.question import Unavailable
+from seatrial.fixtures.run_pods import RunPods, found
+from seatrial.fixtures.settings import Iperf3
+from seatrial.fixtures.target import connect
+
+RUN = "20261121T140000Z-abcd"
+SPACE = "trials"
+IMAGE = Iperf3(image="registry.example/iperf3:3.12", namespace=SPACE, pull_secret="registry")
+BINDINGS = "/apis/rbac.authorization.k8s.io/v1"
+READER = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "reader"}
+
+pytestmark = [
+    pytest.mark.apiserver,
+    pytest.mark.skipif(
+        not all(PROGRAMS[name].exists() for name in ("etcd", "kube-apiserver")),
+        reason="`seatrial lab up` has not built etcd and kube-apiserver here",
+    ),
+]
+
+
+def bound(role):
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": role["kind"], "name": role["metadata"]["name"]}
+    return {"metadata": {"name": role["metadata"]["name"]}, "roleRef": reference, "subjects": [READER]}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """An API server with a namespace of the strictest sort, and a user who may only read."""
+    running = Cluster(tmp_path_factory.mktemp("apiserver"))
+    try:
+        running.ready()
+        admin = running.hand("admin")
+        strict = {"pod-security.kubernetes.io/enforce": "restricted"}
+        admin.send("POST", "/api/v1/namespaces", {"metadata": {"name": SPACE, "labels": strict}})
+        (role,) = documents("clusterrole")
+        admin.send("POST", f"{BINDINGS}/clusterroles", role)
+        admin.send("POST", f"{BINDINGS}/clusterrolebindings", bound(role))
+        yield running
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def pods(server, tmp_path):
+    access = PodAccess(connect(str(server.folder / "reader"), "")[0])
+    ledger = Ledger(tmp_path / RUN / "pods.jsonl", Opened(RUN, "test", access.identity()))
+    yield RunPods(access, ledger, SPACE)
+    ledger.close()
+
+
+def test_who_may_only_read_lacks_two_rights_and_with_the_role_of_the_docs_none(server, pods):
+    why = f"no pod is made without these rights in namespace {SPACE}: create pods, delete pods$"
+    with pytest.raises(Unavailable, match=why):
+        pods.access.check_rights(SPACE)
+    name = pods.name("iperf3-1")
+    with pytest.raises(Unavailable, match=r'pod trials/\S+: pods is forbidden: User "reader" cannot create resource'):
+        pods.make(name, pod_spec(IMAGE, "n1", 60.0, 20.0))
+    assert pods._ledger.contents().settled, "what was refused is not there"
+
+    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete"]}]
+    role = {"kind": "Role", "metadata": {"name": "seatrial-network"}, "rules": rules}
+    admin = server.hand("admin")
+    admin.send("POST", f"{BINDINGS}/namespaces/{SPACE}/roles", role)
+    admin.send("POST", f"{BINDINGS}/namespaces/{SPACE}/rolebindings", bound(role))
+    pods.access.check_rights(SPACE)
+
+    pods.make(name, pod_spec(IMAGE, "n1", 60.0, 20.0))
+    assert pods.ready([name], 0.1) == ({}, {name: "phase Pending"})
+    assert list(found(pods.access, "test", RUN)[RUN].belongings) == [("pod", f"{SPACE}/{name}")]
+    with pytest.raises(Unavailable, match="the UID in the precondition"):
+        pods.access.delete(f"{SPACE}/{name}", "somebody-else")
+    assert pods.clear(pods._ledger.contents()) == []
+    assert pods.access.marked() == {}
+    assert pods._ledger.contents().settled
+
+
+def test_a_namespace_that_is_not_there_is_told(pods):
+    elsewhere = RunPods(pods.access, pods._ledger, "nowhere")
+    with pytest.raises(Unavailable, match="nowhere"):
+        elsewhere.make(elsewhere.name("a"), pod_spec(IMAGE, "n1", 60.0, 20.0))
