@@ -105,13 +105,14 @@ class Client:
             spec.Basic.Consume: (CHANNEL, spec.Basic.ConsumeOk("c")),
             spec.Connection.Close: (0, spec.Connection.CloseOk()),
         }
-        if type(method) in answers:
-            channel, answer = answers[type(method)]
-            self.send(answer, channel=channel)
-        if isinstance(method, spec.Basic.Consume):
-            self.consumes, self.acknowledges = True, not method.no_ack
-            with self.broker.lock:
+        with self.broker.lock:  # who has heard that it consumes is delivered to from then on
+            if type(method) in answers:
+                channel, answer = answers[type(method)]
+                self.send(answer, channel=channel)
+            if isinstance(method, spec.Basic.Consume):
+                self.consumes, self.acknowledges = True, not method.no_ack
                 self.broker.clients.append(self)
+        if isinstance(method, spec.Basic.Consume):
             self.broker.pour()
         if isinstance(method, spec.Basic.Ack):
             while self.held and self.held[0][0] <= method.delivery_tag:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from test_mending_apiserver import PROGRAMS, Cluster, documents
+import yaml
+from real_apiserver import DOCS, MARKS, Cluster
 
 from seatrial.fixtures.ledger import Ledger, Opened
 from seatrial.fixtures.load.pod_network import pod_spec
@@ -19,13 +20,7 @@ IMAGE = Iperf3(image="registry.example/iperf3:3.12", namespace=SPACE, pull_secre
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1"
 READER = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "reader"}
 
-pytestmark = [
-    pytest.mark.apiserver,
-    pytest.mark.skipif(
-        not all(PROGRAMS[name].exists() for name in ("etcd", "kube-apiserver")),
-        reason="`seatrial lab up` has not built etcd and kube-apiserver here",
-    ),
-]
+pytestmark = MARKS
 
 
 def bound(role):
@@ -42,7 +37,7 @@ def server(tmp_path_factory):
         admin = running.hand("admin")
         strict = {"pod-security.kubernetes.io/enforce": "restricted"}
         admin.send("POST", "/api/v1/namespaces", {"metadata": {"name": SPACE, "labels": strict}})
-        (role,) = documents("clusterrole")
+        role = yaml.safe_load((DOCS / "clusterrole.yaml").read_text())
         admin.send("POST", f"{BINDINGS}/clusterroles", role)
         admin.send("POST", f"{BINDINGS}/clusterrolebindings", bound(role))
         yield running
