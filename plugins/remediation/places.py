@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 PLURALS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 
+_TEMPLATE_HASH = "pod-template-hash"
+"""The label that tells the pods of a Deployment's revisions apart, and ends the name of each one's ReplicaSet."""
+
 
 def speaker_of(source: Source, cluster: Cluster, question: Command) -> Where:
     """Return where a question that one pod answers was asked. Raises `Unavailable` where none did."""
@@ -41,11 +44,12 @@ def pod_of(cluster: Cluster, path: str) -> Pod:
 def where(pod: Pod, container: str = "") -> Where:
     """Return the place of a pod: any ready pod of its Deployment, else itself."""
     itself = exactly(pod, container)
-    hash_ = pod.labels.get("pod-template-hash")
+    hash_ = pod.labels.get(_TEMPLATE_HASH)
     owners = [owner for owner in pod.metadata.owner_references if owner.kind == "ReplicaSet"]
     if not hash_ or not owners:
         return itself
-    selector = ",".join(f"{label}={value}" for label, value in sorted(pod.labels.items()) if value != hash_)
+    kept = sorted((label, value) for label, value in pod.labels.items() if label != _TEMPLATE_HASH)
+    selector = ",".join(f"{label}={value}" for label, value in kept)
     deployment = owners[0].name.removesuffix(f"-{hash_}")
     return msgspec.structs.replace(itself, spelled=f"deploy/{deployment}", pod="", selector=selector)
 
@@ -66,7 +70,7 @@ def workload_of(cluster: Cluster, pod: Pod) -> Workload | None:
     for owner in pod.metadata.owner_references:
         name, kind = owner.name, owner.kind
         if kind == "ReplicaSet":
-            name, kind = name.removesuffix(f"-{pod.labels.get('pod-template-hash', '')}"), "Deployment"
+            name, kind = name.removesuffix(f"-{pod.labels.get(_TEMPLATE_HASH, '')}"), "Deployment"
         for workload in workloads:
             if (workload.kind, workload.namespace, workload.name) == (kind, pod.namespace, name):
                 return workload

@@ -5,12 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from seatrial.fixtures.ceph import OSD_MAP, TOOLBOX
-from seatrial.fixtures.question import Unavailable
+from seatrial.fixtures.ceph import OSD_MAP
 from seatrial.plugins.remediation.commands import InPod
 from seatrial.plugins.remediation.declaration import remedy
 from seatrial.plugins.remediation.manual import ByHand
-from seatrial.plugins.remediation.places import exactly, speaker_of, where
+from seatrial.plugins.remediation.places import exactly, speaker_of
 from seatrial.plugins.remediation.risk import EXEC, Risk
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ _SURE = "--yes-i-really-mean-it"
 _ASIDE = "/var/lib/rook/removed-by-seatrial"
 _WHOLE_CLUSTER = "the cluster"
 _ONE = 1
-_TOOLBOX = dict([TOOLBOX.selector.split("=")])
 CEPHCLUSTER = "kubectl -n rook-ceph patch cephcluster rook-ceph --type=merge -p"
 
 
@@ -38,14 +36,8 @@ def ceph_command(*words: object) -> tuple[str, ...]:
 
 
 def toolbox(source: Source, cluster: Cluster) -> Where:
-    """Return the place of the toolbox: the one that answered, else one that is ready. Raises `Unavailable`."""
-    try:
-        return speaker_of(source, cluster, OSD_MAP)
-    except Unavailable:  # a run about a claim that reads the mons alone did not ask it
-        ready = [pod for pod in cluster.pods_labelled(**_TOOLBOX) if pod.ready]
-        if not ready:
-            raise
-        return where(ready[0])
+    """Return the place of the toolbox that answered. Raises `Unavailable` where none did."""
+    return speaker_of(source, cluster, OSD_MAP)
 
 
 @remedy("CEPH-01", Risk.MOVES_DATA, EXEC)
@@ -109,7 +101,7 @@ def archive_crashes(source: Source, cluster: Cluster, ceph: Ceph) -> Iterator[Ch
         )
 
 
-@remedy("CEPH-09", Risk.SAFE, EXEC)
+@remedy("CEPH-09", Risk.SAFE, EXEC, asks=(OSD_MAP,))
 def warn_at_the_agreed_share(
     source: Source, cluster: Cluster, mon_hosts: MonHosts, profile: Profile
 ) -> Iterator[Change]:
