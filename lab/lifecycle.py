@@ -54,11 +54,14 @@ def up(only: set[str] | None, *, node_count: int, rabbitmq_replicas: int, size: 
         nodes.wait(state, [node.name for node in state.node_list()])
         nodes.complete(state, on_demand)
         _install_dns()
-        from seatrial.lab import openstack, releases  # noqa: PLC0415 - their imports are not needed before
+        from seatrial.lab import aftermath, openstack, releases  # noqa: PLC0415 - their imports are not needed before
 
-        _write_settings(with_openstack=openstack.is_installed())
+        had_openstack = openstack.is_installed()
+        _write_settings(with_openstack=had_openstack)
         releases.install(only, rabbitmq_replicas=rabbitmq_replicas, size=size)
         _write_settings(with_openstack=openstack.is_installed())
+        if not had_openstack:
+            aftermath.clear()
     say(f"the lab is up: export KUBECONFIG={ADMIN_KUBECONFIG}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -90,6 +91,7 @@ def complete(state: State, wanted: Sequence[Image]) -> None:
 def wait(state: State, names: Sequence[str], *, timeout: float = 120) -> None:
     """Wait until the nodes with these names are Ready; `timeout` is in seconds."""
     wait_until("nodes Ready", lambda: _not_ready(state, names), timeout=timeout)
+    _tell_pod_networks(state)
 
 
 def start(state: State, node: Node) -> None:
@@ -244,6 +246,15 @@ def _not_ready(state: State, names: Sequence[str]) -> str | None:
     }
     missing = [name for name in names if name not in ready]
     return f"waiting for {', '.join(missing)} (their kubelets' logs are in {LOGS})" if missing else None
+
+
+def _tell_pod_networks(state: State) -> None:
+    """Give each node the `podCIDR` that a cloud's controller manager would: the lab's allots none by itself."""
+    untold = {item["metadata"]["name"] for item in kubectl.get("nodes")["items"] if "podCIDR" not in item["spec"]}
+    for node in state.node_list():
+        if node.name in untold:
+            spec = {"podCIDR": node.pod_network, "podCIDRs": [node.pod_network]}
+            kubectl.kubectl("patch", "node", node.name, "--patch", json.dumps({"spec": spec}))
 
 
 def _complete(state: State, node: Node, wanted: Sequence[Image]) -> None:

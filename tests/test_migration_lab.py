@@ -100,10 +100,11 @@ def digest(folder):
 
 
 def migrate(kubeconfig, folder, way):
-    image = kubectl.get("statefulset", "ironic-dnsmasq", *SPACE)["spec"]["template"]["spec"]["containers"][0]["image"]
+    database = kubectl.get("statefulset", "mariadb-server", *SPACE)["spec"]["template"]["spec"]
+    with_rsync = database["containers"][0]["image"]
     options = [
         "--settings", str(SETTINGS), "--cloud", "lab", "--kubeconfig", str(kubeconfig), "--profile", "lab",
-        "--image", image, "--journal", str(folder / "j.jsonl"), f"--{way}",
+        "--image", with_rsync, "--journal", str(folder / "j.jsonl"), f"--{way}",
     ]  # fmt: skip
     if way == "rollback":
         options += ["--storage-class", "ceph-fs-ec"]
