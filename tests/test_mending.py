@@ -20,7 +20,8 @@ from seatrial.plugins.remediation.change import Value
 from seatrial.plugins.remediation.commands import InPod
 from seatrial.plugins.remediation.declaration import remedy
 from seatrial.plugins.remediation.hand import Where
-from seatrial.plugins.remediation.objects import Field, Patch
+from seatrial.plugins.remediation.fields import Field
+from seatrial.plugins.remediation.objects import Patch
 from seatrial.plugins.remediation.places import deleted, uncordoned
 from seatrial.plugins.remediation.risk import DELETE_PODS, EXEC, PATCH_NODES, Risk
 
@@ -56,7 +57,8 @@ def label_in_vain(cluster):
 
 STEADY = '''
 from seatrial.plugins.remediation.declaration import remedy
-from seatrial.plugins.remediation.objects import Field, Patch
+from seatrial.plugins.remediation.fields import Field
+from seatrial.plugins.remediation.objects import Patch
 from seatrial.plugins.remediation.risk import PATCH_NODES, Risk
 
 @remedy("TST-05", Risk.SAFE, PATCH_NODES)
@@ -79,7 +81,8 @@ def test_no_node_flickers(cluster):
 
 ESCALATING = '''
 from seatrial.plugins.remediation.declaration import remedy
-from seatrial.plugins.remediation.objects import Field, Patch
+from seatrial.plugins.remediation.fields import Field
+from seatrial.plugins.remediation.objects import Patch
 from seatrial.plugins.remediation.places import deleted
 from seatrial.plugins.remediation.risk import DELETE_PODS, PATCH_NODES, Risk
 

@@ -14,11 +14,12 @@ import pytest
 from real_apiserver import MARKS, Cluster, bind
 
 from seatrial.plugins.remediation.change import Failed, Refused
+from seatrial.plugins.remediation.fields import Field
 from seatrial.plugins.remediation.files import FileEdit, Line
 from seatrial.plugins.remediation.guards import missing_rights
 from seatrial.plugins.remediation.hand import object_path
 from seatrial.plugins.remediation.lease import Lease
-from seatrial.plugins.remediation.objects import Delete, Field, Patch, Restart
+from seatrial.plugins.remediation.objects import Delete, Patch, Restart
 from seatrial.plugins.remediation.risk import Right
 from seatrial.plugins.remediation.volumes import claim_definition, definition
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seatrial.fixtures.question import NotConcerned, Unavailable
 from seatrial.plugins.judgement import HOLDS, KNOWN, STALE, VIOLATED, WAIVED, Judgement
 from seatrial.plugins.offenders import identity
 from seatrial.plugins.remediation.change import Change, Failed, Refused
+from seatrial.plugins.remediation.done import Done
 from seatrial.plugins.remediation.guards import Guards, missing_rights
 from seatrial.plugins.remediation.objects import Delete
 from seatrial.plugins.remediation.risk import Risk
@@ -37,26 +38,6 @@ class Bounds:
     risk: Risk
     only: frozenset[str]
     changes: int
-
-
-@dataclass
-class Done:
-    """What a run did: the changes made, by claim; what it left, and why it ended."""
-
-    changes: dict[str, list[Change]] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    """How long each claim took from its first change until it was seen to hold."""
-    left: dict[str, str] = field(default_factory=dict)
-    """Why a violated claim was not mended."""
-    begun: bool = False
-    """Whether anything was begun, even if nobody knows what became of it."""
-    refused: str = ""
-    stopped: str = ""
-
-    @property
-    def all(self) -> list[Change]:
-        """All changes made, in their order by claim."""
-        return [change for changes in self.changes.values() for change in changes]
 
 
 class Mending:

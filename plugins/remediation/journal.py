@@ -6,6 +6,7 @@ was killed in between leaves a change without an outcome: whether it was made is
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import getpass
 import os
@@ -13,18 +14,21 @@ import socket
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from seatrial.fixtures import synced_lines
 from seatrial.fixtures.synced_lines import TornLines
-from seatrial.plugins.remediation.change import Change
+from seatrial.plugins.remediation.change import Change, Refused
 from seatrial.plugins.remediation.commands import InPod
 from seatrial.plugins.remediation.files import FileEdit, FileRestored
 from seatrial.plugins.remediation.objects import Delete, Patch, Restart
 from seatrial.plugins.remediation.quota import QuotaRaise
 from seatrial.plugins.remediation.side_load import SideLoad
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FILE = "journal.jsonl"
 """What a run's journal is called, beside its evidence."""
@@ -232,6 +236,21 @@ class Journal:
         synced_lines.append(self._file, line)
         if not isinstance(line, Opened):
             self.contents.heed(line)
+
+
+@contextlib.contextmanager
+def opened(path: Path, by: Opened) -> Iterator[Journal]:
+    """Give a journal that is closed at the end; its trouble is a refusal: nothing is changed without one."""
+    try:
+        journal = Journal(path, by)
+    except BlockingIOError as error:
+        raise Refused(f"{path}: another run writes it") from error
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}: nothing is changed without a journal") from error
+    try:
+        yield journal
+    finally:
+        journal.close()
 
 
 def read(path: Path) -> Contents:

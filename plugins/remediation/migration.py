@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from seatrial.plugins.remediation import volume_copy
 from seatrial.plugins.remediation.change import Failed, Refused
+from seatrial.plugins.remediation.claims import Claims, class_for
 from seatrial.plugins.remediation.guards import lacking
 from seatrial.plugins.remediation.hand import object_path
 from seatrial.plugins.remediation.objects import pods_missing
 from seatrial.plugins.remediation.volumes import (
     BACKUP,
-    BLOCK,
-    DEFAULT_CLASS,
     FORWARD,
     RIGHTS,
     SHARED,
     SINGLE,
-    annotations_of,
     claim_definition,
     definition,
 )
@@ -59,6 +56,8 @@ class Migration:
         self._forward = direction == FORWARD
         self._direction = direction
         self._say = say
+        self._mode = SHARED if self._forward else SINGLE
+        self._claims = Claims(hand, wanted.namespace)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -66,7 +65,7 @@ class Migration:
         w = self._wanted
         space, both = f"kubectl -n {w.namespace}", " ".join(w.claims)
         temporary = " ".join(f"{claim}-new" for claim in w.claims)
-        mode = SHARED if self._forward else SINGLE
+        mode = self._mode
         scale = f"{space} scale statefulset"
         steps = [
             Step(
@@ -111,7 +110,7 @@ class Migration:
         missing = lacking(self._hand, RIGHTS)
         if missing:
             raise Refused(f"rights are missing (docs/remedies.md lists them): {', '.join(map(str, missing))}")
-        self._class()
+        class_for(self._hand, self._wanted.storage_class, self._mode)
         if not self._forward and not self._backup():
             raise Refused(f"there is no backup: neither in {self._journal.path} nor in ConfigMap {BACKUP}")
 
@@ -144,12 +143,12 @@ class Migration:
     def told(self) -> list[str]:
         """Return the plan, with each object as it is now."""
         lines = []
-        target = f"{SHARED if self._forward else SINGLE} on {self._class()}"
+        target = f"{self._mode} on {class_for(self._hand, self._wanted.storage_class, self._mode)}"
         for number, step in enumerate(self.steps, start=1):
             lines.append(f"{number}. {step.name}")
             lines += [f"     {command}" for command in step.typed]
         for claim in self._wanted.claims:
-            live = self._claim(claim)
+            live = self._claims.get(claim)
             spec = (live or {}).get("spec") or {}
             now = (
                 f"{' '.join(spec.get('accessModes') or [])} on {spec.get('storageClassName')}" if live else "not there"
@@ -172,22 +171,6 @@ class Migration:
     def _found(self, name: str, direction: str = "") -> dict[str, Any]:
         known = self._journal.contents.step(direction or self._direction, name)
         return known.found if known else {}
-
-    def _class(self) -> str:
-        """Return the storage class to move to. Raises `Refused` where there is none, or where it cannot share."""
-        classes = {c["metadata"]["name"]: c for c in (self._hand.get(object_path("storageclasses")) or {})["items"]}
-        name = self._wanted.storage_class
-        if not self._forward and not name:
-            default = [n for n, c in classes.items() if annotations_of(c).get(DEFAULT_CLASS) == "true"]
-            if not default:
-                raise Refused("the cluster has no default storage class: name one with --storage-class")
-            return str(default[0])
-        if name not in classes:
-            raise Refused(f"there is no storage class {name}: it has {', '.join(sorted(classes)) or 'none'}")
-        provisioner = str(classes[name].get("provisioner"))
-        if self._forward and any(fnmatchcase(provisioner, pattern) for pattern in BLOCK):
-            raise Refused(f"storage class {name} is of {provisioner}, which cannot be written on several nodes")
-        return name
 
     def _look_at_binding(self) -> dict[str, Any]:
         live = self._hand.get(object_path("clusterrolebindings", "", self._wanted.binding))
@@ -242,7 +225,7 @@ class Migration:
     def _look_at_claims(self) -> dict[str, Any]:
         claims = {}
         for name in self._wanted.claims:
-            live = self._claim(name)
+            live = self._claims.get(name)
             if live is None:
                 raise Refused(f"there is no persistentvolumeclaim {self._wanted.namespace}/{name}")
             claims[name] = {"uid": live["metadata"]["uid"], "definition": claim_definition(live)}
@@ -272,9 +255,8 @@ class Migration:
     def _make_temporary(self, _found: dict[str, Any]) -> dict[str, Any]:
         for name in self._wanted.claims:
             definition = self._backup()[name]["definition"]
-            size = {"requests": {"storage": self._wanted.temporary_size}}
             metadata = {"name": f"{name}-new", "labels": {volume_copy.LABEL: "temporary"}, "annotations": {}}
-            self._create(self._as_wanted(definition, metadata, size))
+            self._create({**definition, "metadata": metadata}, {"requests": {"storage": self._wanted.temporary_size}})
         return {}
 
     def _copy_out(self, _found: dict[str, Any]) -> dict[str, Any]:
@@ -283,20 +265,15 @@ class Migration:
     def _delete_old(self, _found: dict[str, Any]) -> dict[str, Any]:
         copies = self._done("copy to them").get("copies", {})
         for name in self._wanted.claims:
-            if not copies.get(name, {}).get("digest") or self._claim(f"{name}-new") is None:
+            if not copies.get(name, {}).get("digest") or self._claims.get(f"{name}-new") is None:
                 raise Refused(f"{name} is not deleted: nothing proves that its copy is whole")
-            live = self._claim(name)
-            if live is not None:
-                self._hand.delete(
-                    object_path("persistentvolumeclaims", self._wanted.namespace, name), live["metadata"]["uid"]
-                )
-            self._gone(name)
+            self._claims.delete(name)
         return {}
 
     def _recreate(self, _found: dict[str, Any]) -> dict[str, Any]:
         for name in self._wanted.claims:
             definition = self._backup()[name]["definition"]
-            self._create(self._as_wanted(definition, definition["metadata"], definition["spec"]["resources"]))
+            self._create(definition, definition["spec"]["resources"])
         return {}
 
     def _copy_back(self, _found: dict[str, Any]) -> dict[str, Any]:
@@ -310,13 +287,9 @@ class Migration:
     def _delete_temporary(self, _found: dict[str, Any]) -> dict[str, Any]:
         back = self._done("copy back").get("copies", {})
         for name in self._wanted.claims:
-            if not back.get(name, {}).get("digest") or self._claim(name) is None:
+            if not back.get(name, {}).get("digest") or self._claims.get(name) is None:
                 raise Refused(f"{name}-new is not deleted: nothing proves that {name} is whole")
-            live = self._claim(f"{name}-new")
-            if live is not None:
-                path = object_path("persistentvolumeclaims", self._wanted.namespace, f"{name}-new")
-                self._hand.delete(path, live["metadata"]["uid"])
-            self._gone(f"{name}-new")
+            self._claims.delete(f"{name}-new")
         return {}
 
     def _copied(self, source: str, target: str) -> dict[str, Any]:
@@ -325,31 +298,6 @@ class Migration:
         self._say(f"  {source} -> {target}: {copy['files']} files, sha256 {copy['digest'][:16]}")
         return copy
 
-    def _claim(self, name: str) -> dict[str, Any] | None:
-        return self._hand.get(object_path("persistentvolumeclaims", self._wanted.namespace, name))
-
-    def _gone(self, name: str) -> None:
-        self._hand.wait_until(f"claim {name} to be gone", lambda: "it is still there" if self._claim(name) else "")
-
-    def _create(self, definition: dict[str, Any]) -> None:
-        """Create a claim, if it is not there; one that is there must be as it should be. Raises `Refused`."""
-        name, modes = definition["metadata"]["name"], definition["spec"]["accessModes"]
-        live = self._claim(name)
-        if live is None:
-            self._hand.send("POST", object_path("persistentvolumeclaims", self._wanted.namespace), definition)
-        elif live["spec"].get("accessModes") != modes:
-            raise Refused(f"claim {name} is there with {live['spec'].get('accessModes')}: somebody else made it")
-
-    def _as_wanted(self, definition: dict[str, Any], metadata: dict[str, Any], resources: Any) -> dict[str, Any]:
-        spec = {
-            "accessModes": [SHARED if self._forward else SINGLE],
-            "storageClassName": self._class(),
-            "volumeMode": definition["spec"].get("volumeMode", "Filesystem"),
-            "resources": resources,
-        }
-        return {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {**metadata, "namespace": self._wanted.namespace},
-            "spec": spec,
-        }
+    def _create(self, definition: dict[str, Any], resources: Any) -> None:
+        storage_class = class_for(self._hand, self._wanted.storage_class, self._mode)
+        self._claims.create(definition, self._mode, storage_class, resources)

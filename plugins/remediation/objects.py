@@ -10,27 +10,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from seatrial.plugins.remediation.change import Change, Failed, Refused
+from seatrial.plugins.remediation.fields import Field, inverse, operations, pointer, value_at
 from seatrial.plugins.remediation.hand import JSON_PATCH, Conflict, group_of, object_path
 from seatrial.plugins.remediation.risk import DELETE_PODS, Right
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from seatrial.plugins.remediation.hand import Hand
 
 _ATTEMPTS = 5
 """How often a patch is tried anew when only fields that it does not speak of were written meanwhile."""
 _RESTARTED = "kubectl.kubernetes.io/restartedAt"
-
-Key = str | int
-
-
-class Field(msgspec.Struct, frozen=True):
-    """A field of an object: where it is, what it must be, and what it becomes. None stands for a field not there."""
-
-    path: tuple[Key, ...]
-    before: Any
-    after: Any
 
 
 class Patch(Change, frozen=True, kw_only=True, tag="patch"):
@@ -53,7 +42,7 @@ class Patch(Change, frozen=True, kw_only=True, tag="patch"):
     @property
     def typed_undo(self) -> tuple[str, ...]:
         """The patch back."""
-        return (self.spelled_undo or self._kubectl(_inverse(self.fields)),)
+        return (self.spelled_undo or self._kubectl(inverse(self.fields)),)
 
     @property
     def rights(self) -> tuple[Right, ...]:
@@ -70,7 +59,7 @@ class Patch(Change, frozen=True, kw_only=True, tag="patch"):
 
     def undo(self, hand: Hand) -> bool:
         """Patch back, provided that the fields are still what this change made of them."""
-        fields = _inverse(self.fields)
+        fields = inverse(self.fields)
         if self._compared(self._read(hand), fields):
             return False
         self._written(hand, fields)
@@ -111,7 +100,7 @@ class Patch(Change, frozen=True, kw_only=True, tag="patch"):
             version = live["metadata"].get("resourceVersion")
             unchanged = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
             try:
-                hand.send("PATCH", self._path, [unchanged, *_operations(live, fields)], JSON_PATCH)
+                hand.send("PATCH", self._path, [unchanged, *operations(live, fields)], JSON_PATCH)
             except Conflict as conflict:
                 if (self._read(hand)["metadata"].get("resourceVersion")) == version:
                     raise Failed(str(conflict)) from conflict
@@ -120,13 +109,13 @@ class Patch(Change, frozen=True, kw_only=True, tag="patch"):
         raise Failed(f"{self._whom} is written by others all the time")
 
     def _kubectl(self, fields: tuple[Field, ...]) -> str:
-        operations = [
-            *({"op": "test", "path": _pointer(f.path), "value": f.before} for f in fields if f.before is not None),
-            *_operations({}, fields, parents=False),
+        patch = [
+            *({"op": "test", "path": pointer(f.path), "value": f.before} for f in fields if f.before is not None),
+            *operations({}, fields, parents=False),
         ]
         space = f" -n {self.namespace}" if self.namespace else ""
-        patch = json.dumps(operations, separators=(",", ":"))
-        return f"kubectl{space} patch {self.resource.removesuffix('s')} {self.name} --type=json -p {shlex.quote(patch)}"
+        typed = shlex.quote(json.dumps(patch, separators=(",", ":")))
+        return f"kubectl{space} patch {self.resource.removesuffix('s')} {self.name} --type=json -p {typed}"
 
 
 class Delete(Change, frozen=True, kw_only=True, tag="delete"):
@@ -302,50 +291,3 @@ def pods_missing(hand: Hand, resource: str, namespace: str, name: str) -> str:
     else:
         wanted, ready = spec.get("replicas", 1), status.get("readyReplicas", 0)
     return "" if ready >= wanted else f"{ready} of {wanted} pods ready"
-
-
-def value_at(item: Any, path: tuple[Key, ...]) -> Any:
-    """Return the value at a path, None where there is none."""
-    for key in path:
-        if isinstance(item, list):
-            item = item[key] if isinstance(key, int) and key < len(item) else None
-        elif isinstance(item, dict):
-            item = item.get(key)
-        else:
-            return None
-    return item
-
-
-def _inverse(fields: tuple[Field, ...]) -> tuple[Field, ...]:
-    return tuple(Field(field.path, field.after, field.before) for field in fields)
-
-
-def _operations(live: dict[str, Any], fields: tuple[Field, ...], *, parents: bool = True) -> list[dict[str, Any]]:
-    """Return the JSON patch of fields; parents that the object does not have are made on the way."""
-    made: set[tuple[Key, ...]] = set()
-    operations: list[dict[str, Any]] = []
-    for field in fields:
-        if field.before == field.after:
-            continue
-        if parents and field.after is not None:
-            operations += _parents(live, field.path, made)
-        if field.after is None:
-            if not parents or value_at(live, field.path) is not None:
-                operations.append({"op": "remove", "path": _pointer(field.path)})
-        else:
-            there = value_at(live, field.path) if parents else field.before
-            operation = "add" if there is None else "replace"  # adding to a list would insert
-            operations.append({"op": operation, "path": _pointer(field.path), "value": field.after})
-    return operations
-
-
-def _parents(live: dict[str, Any], path: tuple[Key, ...], made: set[tuple[Key, ...]]) -> Iterator[dict[str, Any]]:
-    for length in range(1, len(path)):
-        parent = path[:length]
-        if value_at(live, parent) is None and parent not in made:
-            made.add(parent)
-            yield {"op": "add", "path": _pointer(parent), "value": {}}
-
-
-def _pointer(path: tuple[Key, ...]) -> str:
-    return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in path)

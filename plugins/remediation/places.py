@@ -9,8 +9,9 @@ import msgspec
 from seatrial.fixtures.helm import Helm
 from seatrial.fixtures.question import NotConcerned, Unavailable
 from seatrial.plugins.remediation.change import Value
+from seatrial.plugins.remediation.fields import Field
 from seatrial.plugins.remediation.hand import Where
-from seatrial.plugins.remediation.objects import Delete, Field, Patch, Restart
+from seatrial.plugins.remediation.objects import Delete, Patch, Restart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from seatrial.fixtures.objects import Node, Pod, Workload
     from seatrial.fixtures.question import Command
     from seatrial.fixtures.source import Source
-    from seatrial.plugins.remediation.objects import Key
+    from seatrial.plugins.remediation.fields import Key
 
 PLURALS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
 

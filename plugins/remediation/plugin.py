@@ -20,7 +20,8 @@ from seatrial.plugins.ledger import heed_sigterm
 from seatrial.plugins.remediation import journal as journals
 from seatrial.plugins.remediation.change import Change, Failed, Refused
 from seatrial.plugins.remediation.declaration import load
-from seatrial.plugins.remediation.engine import Bounds, Done, Mending
+from seatrial.plugins.remediation.done import Done
+from seatrial.plugins.remediation.engine import Bounds, Mending
 from seatrial.plugins.remediation.hand import Hand
 from seatrial.plugins.remediation.lease import Lease
 from seatrial.plugins.remediation.options import applies, only
@@ -141,7 +142,9 @@ class Remediation:
         hand = self._hand(chosen)
         run = str(self._config.hook.pytest_seatrial_run(config=self._config))
         try:
-            with _opened(self._path(chosen), journals.Opened(run, chosen.name, hand.server, journals.operator())) as j:
+            with journals.opened(
+                self._path(chosen), journals.Opened(run, chosen.name, hand.server, journals.operator())
+            ) as j:
                 self.journal = str(j.path)
                 with Lease(hand, j.run, chosen.profile.remedies.lease_s) as lease:
                     mending = Mending(
@@ -256,28 +259,10 @@ class Remediation:
                 terminalreporter.write_line(line)
         if self._applies and self._items:
             terminalreporter.section("mending")
-            for line in self._report():
+            for line in self.done.told(self.journal):
                 terminalreporter.write_line(line)
         if self.overlay:
             terminalreporter.write_line(f"what is changed lasts over the next `helm upgrade` with {self.overlay}")
-
-    def _report(self) -> Iterator[str]:
-        for claim, changes in self.done.changes.items():
-            seconds = self.done.seconds.get(claim)
-            yield f"{claim}: {len(changes)} change{'s' if len(changes) > 1 else ''}" + (
-                f", mended in {seconds:.1f} s" if seconds is not None else ""
-            )
-            yield from (f"    {command}" for change in changes for command in change.typed)
-        for claim, why in self.done.left.items():
-            yield f"{claim}: not mended: {why}"
-        if self.done.refused:
-            yield f"refused: {self.done.refused}"
-        if self.done.stopped:
-            yield f"stopped: {self.done.stopped}"
-        if self.done.begun:
-            yield f"journal: {self.journal}; `seatrial undo {self.journal}` undoes it"
-        else:
-            yield "nothing was changed"
 
 
 @contextlib.contextmanager
@@ -296,21 +281,6 @@ def _uncaptured(config: pytest.Config) -> Iterator[None]:
 def _somebody_answers(config: pytest.Config) -> bool:
     with _uncaptured(config):
         return sys.stdin is not None and sys.stdin.isatty()
-
-
-@contextlib.contextmanager
-def _opened(path: Path, opened: journals.Opened) -> Iterator[journals.Journal]:
-    """Give a journal that is closed at the end; its trouble is a refusal: nothing is changed without one."""
-    try:
-        journal = journals.Journal(path, opened)
-    except BlockingIOError as error:
-        raise Refused(f"{path}: another run writes it") from error
-    except OSError as error:
-        raise Refused(f"{path}: {error.strerror}: nothing is changed without a journal") from error
-    try:
-        yield journal
-    finally:
-        journal.close()
 
 
 @pytest.hookimpl(trylast=True)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from seatrial.fixtures.horizon import MOUNTED_SITE, SERVERS, SETTINGS_FILE, SITE_FILES
 from seatrial.fixtures.wsgi import daemons
 from seatrial.plugins.remediation.declaration import remedy
+from seatrial.plugins.remediation.fields import Field
 from seatrial.plugins.remediation.files import FileEdit, FileRestored, Line
 from seatrial.plugins.remediation.mends.requests import requested
-from seatrial.plugins.remediation.objects import Field, Patch
+from seatrial.plugins.remediation.objects import Patch
 from seatrial.plugins.remediation.places import container_fields, exactly, lasting, pod_of, restarted, set_values, short
 from seatrial.plugins.remediation.risk import EXEC, PATCH_DEPLOYMENTS, PATCH_SECRETS, Risk
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from seatrial.fixtures.source import Source
     from seatrial.fixtures.thresholds import Profile
     from seatrial.plugins.remediation.change import Change, Value
-    from seatrial.plugins.remediation.objects import Key
+    from seatrial.plugins.remediation.fields import Key
 
 _DAEMON = re.compile(r"^\s*WSGIDaemonProcess\s")
 _THREADS = re.compile(r"\bthreads=\d+")

@@ -6,8 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from seatrial.plugins.remediation.declaration import remedy
+from seatrial.plugins.remediation.fields import Field
 from seatrial.plugins.remediation.manual import ByHand
-from seatrial.plugins.remediation.objects import Field, Patch
+from seatrial.plugins.remediation.objects import Patch
 from seatrial.plugins.remediation.places import PLURALS, container_fields, deleted, lasting, scaled, short, younger
 from seatrial.plugins.remediation.risk import DELETE_PODS, PATCH_NODES, PATCH_STATEFULSETS, Risk
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from seatrial.fixtures.source import Source
     from seatrial.fixtures.thresholds import Profile
     from seatrial.plugins.remediation.change import Change
-    from seatrial.plugins.remediation.objects import Key
+    from seatrial.plugins.remediation.fields import Key
 
 _LABELS = {"application": "ironic", "component": "conductor"}
 _CONTAINER = "ironic-conductor"

@@ -10,7 +10,7 @@ from seatrial.plugins.remediation.places import PLURALS, container_fields, set_v
 if TYPE_CHECKING:
     from seatrial.fixtures.objects import Workload
     from seatrial.fixtures.source import Source
-    from seatrial.plugins.remediation.objects import Key
+    from seatrial.plugins.remediation.fields import Key
 
 
 def requested(source: Source, workload: Workload, container: str, wanted: tuple[str, str], offender: str) -> Patch:
