@@ -107,6 +107,33 @@ def test_no_pod_is_ill(cluster):
     assert offending == []
 '''
 
+WRITTEN = '''
+from seatrial.plugins.remediation.declaration import remedy
+from seatrial.plugins.remediation.fields import Field
+from seatrial.plugins.remediation.objects import Patch
+from seatrial.plugins.remediation.risk import PATCH_NODES, Risk
+
+def labelled(name, **more):
+    return Patch(offender="node n1: unwritten", resource="nodes", name="n1",
+                 fields=(Field(("metadata", "labels", name), None, "yes"),), **more)
+
+@remedy("TST-07", Risk.SAFE, PATCH_NODES)
+def write_and_restart(cluster):
+    """Writes it, and has it read."""
+    if not any("written" in node.labels for node in cluster.nodes):
+        yield labelled("written")
+        yield labelled("read", completing=True)
+
+@claim(7, "normal")
+def test_it_is_written(cluster):
+    """Nobody knows.
+
+    Remedy: write it.
+    """
+    unwritten = [f"node {node.name}: unwritten" for node in cluster.nodes if "written" not in node.labels]
+    assert unwritten == []
+'''
+
 CLAIMS = '''
 @claim(1, "normal")
 def test_no_node_is_cordoned(cluster):
@@ -476,6 +503,16 @@ def test_what_looks_well_for_a_moment_only_has_not_been_helped(lab, kubernetes, 
     else:
         assert run.outcome("TST-05") == "mended"
         assert became == ["applied", "helped"]
+
+
+def test_what_makes_a_change_effective_is_done_though_the_claim_holds_by_then(lab, kubernetes):
+    kubernetes.pod("p")
+    kubernetes.node("n1")
+    lab.claim(WRITTEN)
+    run = lab.judge("--remedy=safe")
+    assert run.outcome("TST-07") == "mended", run.text
+    assert kubernetes.get("nodes", "n1")["metadata"]["labels"] == {"written": "yes", "read": "yes"}
+    assert [line["became"] for line in lab.lines() if line["what"] == "outcome"] == ["applied", "helped"] * 2
 
 
 def test_a_pod_that_was_replaced_in_vain_is_not_replaced_again(lab, kubernetes):

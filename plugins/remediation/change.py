@@ -49,7 +49,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     needs for it, `afterwards` are claims that it may violate. `population` counts all objects of the offender's sort,
     where it matters. A change of a higher `rung` is tried when the lower ones of its offender did not help. What looks
     well for a while whatever is done to it (a group that peers anew, a daemon that has just started) has to stay so
-    for `steady_s` seconds before that counts.
+    for `steady_s` seconds before that counts. What is `completing` is made even where its claim holds by then: what
+    came before it is written down, and takes effect by this.
     """
 
     offender: str
@@ -64,6 +65,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
     population: int = 0
     rung: int = 0
     steady_s: float = 0.0
+    completing: bool = False
     afterwards: tuple[str, ...] = ()
     values: tuple[Value, ...] = ()
 

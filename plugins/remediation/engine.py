@@ -136,6 +136,7 @@ class Mending:
         tried: list[Change] = []
         todo = self._to_do(claim)
         self._meant = {change.key for change in todo}
+        completing = [change for change in todo if change.completing]
         self._guards.before_claim(todo)
         while todo:
             change = min(todo, key=lambda one: one.rung)
@@ -143,6 +144,8 @@ class Mending:
             tried.append(change)
             judgement = self._judge(claim)
             todo = self._to_do(claim, tried)
+            known = {c.key for c in (*tried, *todo)}
+            todo += [c for c in completing if c.key not in known]
             if not helped and not [c for c in todo if c.rung > change.rung and _whom(c) == _whom(change)]:
                 offending = "; ".join(judgement.offenders[:2]) or judgement.reason or judgement.outcome
                 raise Stopped(f"{claim}: `{change.typed[0]}` did not help: {offending}")

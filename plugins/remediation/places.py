@@ -158,8 +158,12 @@ def restarted(
     *,
     pods: tuple[str, ...] = (),
     rung: int = 0,
+    completing: bool = False,
 ) -> Restart:
-    """Return the change that has the pods of a workload start anew: by a rollout, or these one after the other."""
+    """Return the change that has the pods of a workload start anew: by a rollout, or these one after the other.
+
+    It is `completing` where its claim reads what is written and not what runs, so that it would hold without it.
+    """
     return Restart(
         offender=offender,
         before=before,
@@ -170,6 +174,7 @@ def restarted(
         pods=pods,
         takes=short(workload),
         rung=rung,
+        completing=completing,
     )
 
 

@@ -64,7 +64,7 @@ def serve_more_requests(source: Source, cluster: Cluster, horizon: Horizon, prof
             ("conf.horizon.wsgi.threads", threads),
         )
         yield _edit(cluster, workload, name, Line(line, new), str(few), values)
-        yield restarted(workload, str(few))
+        yield restarted(workload, str(few), completing=True)
 
 
 @remedy("HZN-02", Risk.SAFE, EXEC, PATCH_SECRETS)
@@ -158,7 +158,7 @@ def keep_sessions_in_the_database(
         ("conf.horizon.local_settings.config.session_engine", wanted),
     )
     yield _edit(cluster, workload, SETTINGS_FILE, Line(old, new), str(sessions), values)
-    yield restarted(workload, str(sessions))
+    yield restarted(workload, str(sessions), completing=True)
 
 
 @remedy("HZN-05", Risk.DISRUPTIVE, PATCH_DEPLOYMENTS)

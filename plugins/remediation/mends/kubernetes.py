@@ -136,7 +136,8 @@ def _corefile(source: Source, cluster: Cluster, dns: Dns, profile: Profile, smal
             lines=tuple(lines),
             values=lasting(source, "ConfigMap", configmap.path, ("maxConcurrent", demands.dns_forward_max)),
         )
-        yield restarted(workload, f"dns {workload.path}: reads its Corefile", "runs with the old Corefile")
+        reads = f"dns {workload.path}: reads its Corefile"
+        yield restarted(workload, reads, "runs with the old Corefile", completing=True)
 
 
 @remedy("K8S-07", Risk.MANUAL)

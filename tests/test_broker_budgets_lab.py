@@ -1,0 +1,84 @@
+"""LOAD-01 to LOAD-03 on the lab's RabbitMQ against the budgets of the UM cloud, sound and with what slowed that one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from seatrial.lab.faults import all_faults
+
+pytestmark = [pytest.mark.lab, pytest.mark.round, pytest.mark.usefixtures("lab")]
+
+LOADS = ("LOAD-01", "LOAD-02", "LOAD-03")
+FIGURES = ("messages_per_s", "confirm_p99_ms", "end_to_end_p99_ms")
+LIMIT = 900
+
+
+def gate(folder, claims, *options):
+    """Judge claims of the lab by the profile of the UM cloud; return the exit status, the entries and what was said."""
+    chosen = " or ".join(f"invariant(id='{claim}')" for claim in claims)
+    allowed = ["--allow", "load", "--no-history", "--verdict", "verdict.json", "--fail-at", "trivial"]
+    command = [sys.executable, "-m", "seatrial.command", "gate", "--cloud", "lab", "--profile", "um-cloud", *allowed]
+    run = subprocess.run(
+        [*command, "-m", chosen, *options], cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    said = run.stdout + run.stderr
+    assert (folder / "verdict.json").exists(), said
+    entries = {entry["id"]: entry for entry in json.loads((folder / "verdict.json").read_text())["invariants"]}
+    return run.returncode, entries, said
+
+
+def show(capsys, entries):
+    with capsys.disabled():
+        for load in LOADS:
+            measured = entries[load]["measured"] or {}
+            figures = ", ".join(f"{name} {measured[name]:.0f}" for name in FIGURES if name in measured)
+            offending = "; ".join(entries[load]["offenders"] or ())
+            print(f"\n{load} {entries[load]['outcome']}: {figures} {offending}", end="")
+
+
+def test_the_labs_broker_bears_what_the_um_clouds_bore_after_its_optimization(tmp_path, capsys):
+    status, entries, said = gate(tmp_path, ("RMQ-01", "RMQ-05", "RMQ-06", *LOADS))
+    show(capsys, entries)
+    assert status == 0, said
+    assert {entries[load]["outcome"] for load in LOADS} == {"holds"}, said
+    assert all(entries[load]["measured"][figure] > 0 for load in LOADS for figure in FIGURES)
+
+
+def test_one_scheduler_closes_the_gate_and_is_told_before_every_load_that_it_slows(tmp_path, capsys):
+    fault = all_faults()["rabbitmq-one-scheduler"]
+    try:
+        fault.break_()
+        status, entries, said = gate(tmp_path, ("RMQ-01", *LOADS))
+    finally:
+        fault.heal()
+    show(capsys, entries)
+    assert (status, entries["RMQ-01"]["outcome"]) == (1, "violated"), said
+    assert "1 scheduler" in entries["RMQ-01"]["offenders"][0], said
+    for load in LOADS:
+        if entries[load]["outcome"] == "violated":
+            assert said.index("RMQ-01 normal") < said.index(f"{load} normal"), said
+
+
+def test_a_disk_alarm_closes_the_gate_before_any_load_and_holds_back_each_that_is_put_on_it_all_the_same(
+    tmp_path, capsys
+):
+    fault = all_faults()["rabbitmq-disk-limit-of-ram"]
+    try:
+        fault.break_()
+        status, entries, said = gate(tmp_path, ("RMQ-05", "RMQ-06", *LOADS))
+        assert (status, entries["RMQ-06"]["outcome"]) == (1, "violated"), said
+        for load in LOADS:
+            assert entries[load]["outcome"] == "not judged", said
+            assert "blocking claims are violated: RMQ-06" in said
+        status, entries, said = gate(tmp_path, ("RMQ-05", "RMQ-06", *LOADS), "--on-sick-cloud=go")
+    finally:
+        fault.heal()
+    show(capsys, entries)
+    assert (status, entries["RMQ-05"]["outcome"]) == (1, "violated"), said
+    for load in LOADS:
+        assert entries[load]["outcome"] == "violated", said
+        assert "low on disk" in entries[load]["offenders"][0], said
