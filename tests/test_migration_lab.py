@@ -18,6 +18,7 @@ from mender import LIMIT, SEATRIAL, Gate, about
 from seatrial.lab import kubectl
 from seatrial.lab.faults import all_faults
 from seatrial.lab.faults import ironic as faults
+from seatrial.lab.shell import LabError
 from seatrial.lab.topology import SETTINGS
 from seatrial.plugins.remediation import journal as journals
 from seatrial.plugins.remediation.volumes import BACK, FORWARD
@@ -44,6 +45,7 @@ class Provisioner:
 
     def __init__(self, folder):
         self.folder = Path(folder)
+        self.troubles = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -54,16 +56,20 @@ class Provisioner:
     def __exit__(self, *raised):
         self._ended.set()
         self._thread.join()
+        if any(raised):
+            print("the provisioner's troubles:", *self.troubles, sep="\n  ")
         for volume in kubectl.get("persistentvolumes", "--selector", MARK)["items"]:
             kubectl.kubectl("delete", "persistentvolume", volume["metadata"]["name"], "--wait=false")
             shutil.rmtree(self.folder / volume["metadata"]["name"], ignore_errors=True)
 
     def _serve(self):
         while not self._ended.wait(0.5):
-            with contextlib.suppress(Exception):
+            try:
                 for claim in kubectl.get("persistentvolumeclaims", *SPACE)["items"]:
                     if claim["status"].get("phase") == "Pending" and "dnsmasq" in claim["metadata"]["name"]:
                         self._provide(claim)
+            except LabError as error:  # a claim that is deleted in between, as often as not
+                self.troubles.append(str(error))
 
     def _provide(self, claim):
         name = f"seatrial-{claim['metadata']['name']}-{claim['metadata']['uid'][:8]}"
