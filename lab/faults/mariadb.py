@@ -12,7 +12,7 @@ from seatrial.lab.kubectl import get, kubectl, wait_until
 from seatrial.lab.upgrades import restore, upgrade
 
 _NAMESPACE = "openstack"
-_FIRST, _SECOND, _THIRD = (f"mariadb-server-{n}" for n in range(3))
+_MEMBERS = _FIRST, _SECOND, _THIRD = tuple(f"mariadb-server-{n}" for n in range(3))
 _MAKE_TABLE = """
 create database if not exists seatrial_fault;
 create table if not exists seatrial_fault.t (id bigint auto_increment primary key, v bigint);
@@ -49,7 +49,7 @@ def _wait_until_whole() -> None:
     query = "show status where variable_name in ('wsrep_cluster_size', 'wsrep_local_state_comment')"
 
     def missing() -> str | None:
-        for pod in (_FIRST, _SECOND, _THIRD):
+        for pod in _MEMBERS:
             told = " ".join(_ask(pod, query).split())
             if told != "wsrep_local_state_comment Synced wsrep_cluster_size 3":
                 return f"{pod}: {told}"
@@ -164,3 +164,22 @@ def connect() -> None:
         return None if used > 8 else f"{used} in use"
 
     wait_until("the connections to be in use", few, timeout=_PATIENCE, interval=0.5)
+
+
+def _unlock() -> None:
+    for pod in _MEMBERS:
+        _end(pod)
+
+
+@fault("servers-locked", trips="OS-07", parts="openstack", heal=_unlock)
+def lock() -> None:
+    """Somebody works on Nova's table of servers, and who lists them waits."""
+    for pod in _MEMBERS:
+        # Whose client ends gives its locks back at once.
+        _start(pod, f"{{ echo 'lock tables nova_cell1.instances write;'; sleep 900; }} | {_CLIENT}")
+
+    def free() -> str | None:
+        unlocked = [pod for pod in _MEMBERS if not _ask(pod, "show open tables in nova_cell1 where in_use > 0")]
+        return ", ".join(unlocked) or None
+
+    wait_until("the servers to be locked", free, timeout=_PATIENCE, interval=0.5)

@@ -1,7 +1,4 @@
-"""Faults that OpenStack's own APIs can make: what an operator, a tenant or an interrupted request leaves behind.
-
-Not broken here: OS-10 (today's Nova has no nova-network to run).
-"""
+"""Faults that OpenStack's own APIs can make: what an operator, a tenant or an interrupted request leaves behind."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from uuid import NAMESPACE_DNS, uuid5
 
 from seatrial.lab.containers import Container, running
 from seatrial.lab.fault import fault
@@ -78,6 +79,22 @@ def _map_hosts() -> None:
 def unmap_a_host() -> None:
     """A compute host belongs to no cell: nothing is ever scheduled to it."""
     in_database(f"delete from nova.host_mappings where host = '{Node(3).name}'")  # noqa: S608 - a name of ours
+
+
+def _no_nova_network() -> None:
+    in_database("delete from nova_cell1.services where topic = 'network'")
+
+
+@fault("nova-network-left", trips="OS-10", parts=_PARTS, heal=_no_nova_network)
+def leave_nova_network() -> None:
+    """A network service of Nova reports no more, and was never deleted."""
+    # Today's Nova has no nova-network to run: this is the row that an older one has left behind.
+    _no_nova_network()
+    in_database(
+        f"insert into nova_cell1.services set host = '{Node(3).name}', `binary` = 'nova-network', topic = 'network',"
+        " created_at = now(), updated_at = now() - interval 1 year, report_count = 1, deleted = 0, disabled = 0,"
+        f" version = 9, uuid = '{uuid5(NAMESPACE_DNS, 'nova-network.lab-fault')}'"
+    )
 
 
 def _present(certificate: str, private: str) -> None:
