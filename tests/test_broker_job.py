@@ -20,7 +20,7 @@ from real_apiserver import DOCS, MARKS, Cluster, bind
 from real_broker import SERVER, RealBroker
 
 from seatrial.fixtures.broker_job import BrokerJob
-from seatrial.fixtures.kubernetes_json import KubernetesJson
+from seatrial.fixtures.kubernetes_api import KubernetesApi
 from seatrial.fixtures.ledger import Ledger, Opened
 from seatrial.fixtures.load.indexed import INDEX, Part
 from seatrial.fixtures.load.scenario import Endpoint, Scenario
@@ -483,7 +483,7 @@ def test_a_real_api_server_takes_the_job_from_who_has_the_documented_rights(serv
     part = json.loads(base64.b64decode(secret["data"]["part.json"]))
     assert part["endpoint"]["password"] == "secret"
     assert ledger.contents().settled
-    assert found(KubernetesJson(client_of(server, "reader")), "test", "p") == {}
+    assert found(KubernetesApi(client_of(server, "reader")), "test", "p") == {}
 
 
 @pytest.mark.apiserver
@@ -498,7 +498,7 @@ def test_a_real_api_server_names_the_rights_of_who_may_only_read(server, ledger)
 @pytest.mark.apiserver
 @MARKS[1]
 def test_what_a_killed_run_left_in_a_real_api_server_is_found_by_its_mark(server, ledger):
-    loader = KubernetesJson(client_of(server, "loader"))
+    loader = KubernetesApi(client_of(server, "loader"))
     jobs = LoadJobs(loader, ledger)
     admin = server.hand("admin")
     template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
@@ -530,7 +530,7 @@ def test_a_job_that_does_not_go_is_told(cloud, ledger, tmp_path, monkeypatch):
     metadata = {"name": name, "namespace": "openstack", "deletionTimestamp": "2026-11-21T14:00:00Z"}
     cloud.put("jobs", {"metadata": {**metadata, "labels": {"seatrial-run": RUN}}})
     ledger.intend("job", f"openstack/{name}")
-    jobs = LoadJobs(KubernetesJson(connect(str(tmp_path / "kubeconfig"), "")[0]), ledger)
+    jobs = LoadJobs(KubernetesApi(connect(str(tmp_path / "kubeconfig"), "")[0]), ledger)
     assert jobs.clear(ledger.contents()) == [f"job openstack/{name}: still there after 1 s"]
     assert not ledger.contents().settled
 
