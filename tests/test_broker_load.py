@@ -18,6 +18,7 @@ from real_broker import SERVER, RealBroker
 from scripted_broker import ScriptedBroker
 
 from seatrial.fixtures.broker_trial import BrokerTrial, scenario_of
+from seatrial.fixtures.ledger import begun
 from seatrial.fixtures.load.broker import Outcome
 from seatrial.fixtures.load.control import held, make, take_away
 from seatrial.fixtures.load.histogram import Latencies
@@ -30,7 +31,6 @@ from seatrial.fixtures.rabbitmq_access import RabbitMQAccess
 from seatrial.fixtures.settings import Cloud, load_profile
 from seatrial.fixtures.settings import RabbitMQAccess as AccessSettings
 from seatrial.fixtures.vhosts import Vhosts, found
-from seatrial.fixtures.vhosts import opened as opened_ledger
 
 PROFILE = """
 extends = "um-cloud"
@@ -394,7 +394,7 @@ def test_a_vhost_of_somebody_else_stays_whatever_its_name(kubernetes, tmp_path):
     access = reached(with_pod(kubernetes))
     runs_found = found(access, "test")
     assert [str(b) for b in runs_found[run].belongings.values()] == [f"vhost seatrial-{run}-load (seatrial-{run}-load)"]
-    ledger = opened_ledger(tmp_path / run / "vhosts.jsonl", "test", access)
+    ledger = begun(tmp_path / run / "vhosts.jsonl", "test", access.identity())
     ledger.intend("vhost", f"seatrial-{run}-load")
     ledger.intend("vhost", f"seatrial-{run}-never-made")
     assert Vhosts(access, ledger).clear(ledger.contents()) == []
@@ -407,7 +407,7 @@ def test_a_vhost_gets_the_policy_that_a_service_has(broker, kubernetes, tmp_path
     name = "seatrial-20261121T140000Z-abcd-load-rpc"
     kubernetes.runs = executed_on(broker)
     access = reached(with_pod(kubernetes, username="guest", password="guest"))
-    ledger = opened_ledger(tmp_path / "20261121T140000Z-abcd" / "vhosts.jsonl", "test", access)
+    ledger = begun(tmp_path / "20261121T140000Z-abcd" / "vhosts.jsonl", "test", access.identity())
     ours = Vhosts(access, ledger)
     ours.make(name)
     ours.rule(name, POLICY)
@@ -424,7 +424,7 @@ def test_a_vhost_that_stays_is_told_and_stays_in_the_ledger(kubernetes, tmp_path
         "delete_vhost": ("the node is shutting down", 69),
     }.get(argv[2], ("the-broker", 0))
     access = reached(with_pod(kubernetes))
-    ledger = opened_ledger(tmp_path / "20261121T140000Z-abcd" / "vhosts.jsonl", "test", access)
+    ledger = begun(tmp_path / "20261121T140000Z-abcd" / "vhosts.jsonl", "test", access.identity())
     ledger.intend("vhost", name)
     left = Vhosts(access, ledger).clear(ledger.contents())
     assert left == [f"vhost {name}: openstack/rabbitmq-0: rabbitmqctl delete_vhost: the node is shutting down"]
