@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-import yaml
-from real_apiserver import DOCS, MARKS, Cluster
+from real_apiserver import MARKS, bind, serving
 
 from seatrial.fixtures import resources
 from seatrial.fixtures.kubernetes_api import KubernetesApi
@@ -32,18 +31,12 @@ def bound(role):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """An API server with a namespace of the strictest sort, and a user who may only read."""
-    running = Cluster(tmp_path_factory.mktemp("apiserver"))
-    try:
-        running.ready()
+    with serving(tmp_path_factory) as running:
         admin = running.hand("admin")
         strict = {"pod-security.kubernetes.io/enforce": "restricted"}
         admin.send("POST", "/api/v1/namespaces", {"metadata": {"name": SPACE, "labels": strict}})
-        role = yaml.safe_load((DOCS / "clusterrole.yaml").read_text())
-        admin.send("POST", f"{BINDINGS}/clusterroles", role)
-        admin.send("POST", f"{BINDINGS}/clusterrolebindings", bound(role))
+        bind(admin, "clusterrole", "reader")
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture
