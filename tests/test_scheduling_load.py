@@ -14,7 +14,8 @@ import pytest
 from fake_kubernetes import KUBECONFIG, FakeKubernetes
 
 from seatrial.fixtures.kubernetes_api import KubernetesApi
-from seatrial.fixtures.load.pod_scheduling import APART, FREE, Scheduled, ground_of
+from seatrial.fixtures.load.pod_ground import ground_of
+from seatrial.fixtures.load.pod_scheduling import APART, FREE, Scheduled
 from seatrial.fixtures.measure_thresholds import PodScheduling
 from seatrial.fixtures.question import NotConcerned, Unavailable
 from seatrial.fixtures.settings import SchedulingGround
