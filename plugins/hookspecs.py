@@ -36,5 +36,10 @@ def pytest_seatrial_questions(config: pytest.Config, items: list[pytest.Item]) -
 
 
 @pytest.hookspec
+def pytest_seatrial_announce(config: pytest.Config, line: str, passing: bool) -> None:  # noqa: FBT001 - pytest's way
+    """Say a line while the run goes on. Where it is a passing one, the next takes its place on a terminal."""
+
+
+@pytest.hookspec
 def pytest_seatrial_reread(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Forget what was heard of the cloud, and read it anew for these tests."""

@@ -112,13 +112,7 @@ class Settling:
         return f"stuck: unchanged for {waited:.0f} s in {len(looks)} looks"
 
     def _say(self, text: str) -> None:
-        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.ensure_newline()
-            if reporter._tw.width_of_current_line:  # noqa: SLF001 - in quiet runs nobody else knows of a line of dots
-                reporter.line("")
-            reporter.write_line(text)
-            reporter.flush()  # a CI log shows it when it is said
+        self._config.hook.pytest_seatrial_announce(config=self._config, line=text, passing=False)
 
 
 def _loads(item: pytest.Item) -> bool:

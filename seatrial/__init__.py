@@ -19,6 +19,7 @@ PLUGINS = (
     "seatrial.plugins.allow",
     "seatrial.plugins.imports",
     "seatrial.plugins.judgement",
+    "seatrial.plugins.announcing",
     "seatrial.plugins.settling",
     "seatrial.plugins.gate",
     "seatrial.plugins.ledger",

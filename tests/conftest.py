@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from real_broker import RealBroker
+
 CLAIMS = """
 import pytest
 from seatrial.fixtures.question import NotConcerned, Unavailable
@@ -70,6 +72,20 @@ class Trial:
 def trial(pytester: pytest.Pytester) -> Trial:
     """A folder in which claims can be written and judged."""
     return Trial(pytester)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBroker]:
+    """A RabbitMQ of this machine, which the tests of a file share."""
+    from real_broker import SERVER, RealBroker  # noqa: PLC0415 - most tests need none
+
+    if not SERVER:
+        pytest.skip("rabbitmq-server is not installed here")
+    running = RealBroker(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        yield running.start()
+    finally:
+        running.stop()
 
 
 FOUNDATION = {"rabbitmq", "mariadb", "memcached", "ceph", "registry", "prometheus"}

@@ -47,6 +47,8 @@ class FakeKubernetes:
         self.busy = lambda _verb, _path: False
         """Whether a request is answered 429; `rejected` counts them, and `/metrics` tells of them."""
         self.rejected = 0
+        self.failing = {}
+        """By verb and path, as `GET /metrics`: the status and the body with which a request is answered."""
         self.asked = []
         self.refused = set()
         """Verbs and resources, as `patch nodes`, that reviews deny."""
@@ -205,6 +207,9 @@ class _Handler(BaseHTTPRequestHandler):
         self._around(done=True)
 
     def _busy(self, verb, path):
+        if f"{verb} {path}" in self.cloud.failing:
+            self._say(*self.cloud.failing[f"{verb} {path}"])
+            return True
         if not self.cloud.busy(verb, path):
             return False
         self.cloud.rejected += 1
@@ -287,6 +292,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _patch(self):
         body, path = self._body(), self.path
         self.cloud.asked.append(("PATCH", path))
+        if self._busy("PATCH", path):
+            return
         while self.cloud.before_write:
             self.cloud.before_write.pop(0)()
         with self.cloud.lock:
@@ -305,6 +312,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _delete(self):
         body, path = self._body(), self.path
         self.cloud.asked.append(("DELETE", path))
+        if self._busy("DELETE", path):
+            return
         with self.cloud.lock:
             live = self.cloud.objects.get(path)
             if live is None:

@@ -115,6 +115,17 @@ class Cluster:
             process.wait(30)
 
 
+@contextlib.contextmanager
+def serving(tmp_path_factory):
+    """An API server that answers, for the tests of a file."""
+    running = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        running.ready()
+        yield running
+    finally:
+        running.close()
+
+
 def documents(name):
     return list(yaml.safe_load_all((DOCS / f"{name}.yaml").read_text()))
 

@@ -11,16 +11,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
+import broker_cloud
 import pytest
 import yaml
-from fake_kubernetes import KUBECONFIG, FakeKubernetes
-from real_apiserver import DOCS, MARKS, Cluster, bind
-from real_broker import SERVER, RealBroker
+from broker_cloud import begun, cloud_of, loaded, seatrial, until, vhosts
+from real_apiserver import DOCS, MARKS, bind, serving
 
 from seatrial.fixtures.broker_job import BrokerJob
-from seatrial.fixtures.kubernetes_json import KubernetesJson
+from seatrial.fixtures.kubernetes_api import KubernetesApi
 from seatrial.fixtures.ledger import Ledger, Opened
 from seatrial.fixtures.load.indexed import INDEX, Part
 from seatrial.fixtures.load.scenario import Endpoint, Scenario
@@ -138,37 +137,10 @@ class JobController:
                 del self.cloud.objects[key]
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    if not SERVER:
-        pytest.skip("rabbitmq-server is not installed here")
-    broker = RealBroker(tmp_path_factory.mktemp("rabbitmq"))
-    try:
-        yield broker.start(300)
-    finally:
-        broker.stop()
-
-
 @pytest.fixture
 def cloud(broker, tmp_path):
-    kubernetes = FakeKubernetes()
-    kubernetes.pod("rabbitmq-0", "openstack", "n1", ("rabbitmq",), application="rabbitmq", component="server")
-    secret = {"RABBITMQ_ADMIN_USERNAME": "guest", "RABBITMQ_ADMIN_PASSWORD": "guest"}
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in secret.items()}
-    kubernetes.put("secrets", {"metadata": {"name": "rabbitmq-admin-user", "namespace": "openstack"}, "data": data})
-    kubernetes.runs = lambda _pod, argv: (broker.ctl(*argv[2:]), 0)
-    (tmp_path / "kubeconfig").write_text(KUBECONFIG % kubernetes.url)
-    settings = f"""default = "test"
-[clouds.test]
-kubeconfig = "kubeconfig"
-[clouds.test.rabbitmq]
-address = "127.0.0.1:{broker.port}"
-[clouds.test.load_pods]
-image = "{IMAGE}"
-"""
-    (tmp_path / "seatrial.toml").write_text(settings)
-    yield kubernetes
-    kubernetes.close()
+    with cloud_of(broker, tmp_path, f'[clouds.test.load_pods]\nimage = "{IMAGE}"\n') as kubernetes:
+        yield kubernetes
 
 
 @pytest.fixture
@@ -179,25 +151,16 @@ def controller(cloud, broker, tmp_path):
 
 
 def gate(folder, *ids, pods=1, duration=3.0, least=1.0, within=60.0):
-    (folder / "pods.toml").write_text(PROFILE.format(pods=pods, duration=duration, least=least, within=within))
-    chosen = " or ".join(f"invariant(id='{id_}')" for id_ in ids)
-    command = [sys.executable, "-m", "pytest", "-p", "seatrial", "-p", "no:cacheprovider"]
-    options = ["-m", chosen, "--allow", "load", "--profile", "pods.toml", "--verdict", "verdict.json"]
-    return [*command, "--pyargs", "seatrial.suites", *options]
+    return broker_cloud.gate(folder, PROFILE.format(pods=pods, duration=duration, least=least, within=within), *ids)
 
 
 def judged(folder, *ids, **wanted):
-    done = subprocess.run(
-        gate(folder, *ids, **wanted), cwd=folder, capture_output=True, text=True, timeout=180, check=False
-    )
-    assert (folder / "verdict.json").exists(), done.stdout + done.stderr
-    verdict = json.loads((folder / "verdict.json").read_text())
-    return done, {entry["id"]: entry for entry in verdict["invariants"]}
+    return broker_cloud.judged(folder, gate(folder, *ids, **wanted))
 
 
 def nothing_is_left(cloud, broker):
     mine = [key for key in cloud.objects if "/seatrial-" in key]
-    return not mine and broker.ctl("list_vhosts").split()[1:] == ["/"]
+    return not mine and vhosts(broker) == ["/"]
 
 
 @pytest.mark.parametrize(("pods", "used"), [(1, 1), (3, 2)])
@@ -303,24 +266,17 @@ def test_what_is_missing_is_told_before_anything_is_made(cloud, broker, tmp_path
 @pytest.mark.parametrize("how", ["ledger", "run"])
 @pytest.mark.usefixtures("controller")
 def test_a_run_that_is_killed_leaves_what_cleanup_takes_away(cloud, broker, tmp_path, how):
-    run = subprocess.Popen(
-        gate(tmp_path, "LOAD-01", pods=1, duration=60.0),
-        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    run = begun(tmp_path, gate(tmp_path, "LOAD-01", pods=1, duration=60.0))
     try:
         until(lambda: any("/pods/seatrial-" in key for key in cloud.objects))
-        until(lambda: "guest" in broker.ctl("list_connections", "user"))
+        until(lambda: loaded(broker))
     finally:
         run.send_signal(signal.SIGKILL)
         run.wait()
     cloud.put("jobs", {"metadata": {"name": "theirs", "namespace": "openstack", "labels": {"seatrial-run": RUN}}})
     evidence = next(tmp_path.glob("evidence/*/vhosts.jsonl"))
 
-    def seatrial(*words):
-        command = [sys.executable, "-m", "seatrial.command", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-
-    left = seatrial("leftovers")
+    left = seatrial(tmp_path, "leftovers")
     assert left.returncode == 11
     assert "job openstack/seatrial-" in left.stdout
     assert "secret openstack/seatrial-" in left.stdout
@@ -328,7 +284,7 @@ def test_a_run_that_is_killed_leaves_what_cleanup_takes_away(cloud, broker, tmp_
     name = evidence.parent.name
     if how == "run":
         evidence.unlink()
-    cleaned = seatrial("cleanup", *([name] if how == "run" else []))
+    cleaned = seatrial(tmp_path, "cleanup", *([name] if how == "run" else []))
     # Without a ledger nobody knows that nothing of OpenStack's is left: there is none to log in to here.
     assert cleaned.returncode == (0 if how == "ledger" else 10), cleaned.stdout + cleaned.stderr
     assert nothing_is_left(cloud, broker)
@@ -337,21 +293,11 @@ def test_a_run_that_is_killed_leaves_what_cleanup_takes_away(cloud, broker, tmp_
 
 @pytest.mark.usefixtures("controller")
 def test_ctrl_c_leaves_nothing_behind(cloud, broker, tmp_path):
-    run = subprocess.Popen(
-        gate(tmp_path, "LOAD-01", pods=2, duration=60.0),
-        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    until(lambda: "guest" in broker.ctl("list_connections", "user"))
+    run = begun(tmp_path, gate(tmp_path, "LOAD-01", pods=2, duration=60.0))
+    until(lambda: loaded(broker))
     run.send_signal(signal.SIGINT)
     assert run.wait(180) == 2
     assert nothing_is_left(cloud, broker)
-
-
-def until(done, patience=180):
-    deadline = time.monotonic() + patience
-    while not done():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.2)
 
 
 def test_the_documented_role_has_the_rights_that_a_load_takes():
@@ -379,15 +325,11 @@ def test_the_documented_role_has_the_rights_that_a_load_takes():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    running = Cluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        running.ready()
+    with serving(tmp_path_factory) as running:
         admin = running.hand("admin")
         bind(admin, "clusterrole", "reader", "loader")
         bind(admin, "clusterrole-load", "loader")
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture
@@ -483,7 +425,7 @@ def test_a_real_api_server_takes_the_job_from_who_has_the_documented_rights(serv
     part = json.loads(base64.b64decode(secret["data"]["part.json"]))
     assert part["endpoint"]["password"] == "secret"
     assert ledger.contents().settled
-    assert found(KubernetesJson(client_of(server, "reader")), "test", "p") == {}
+    assert found(KubernetesApi(client_of(server, "reader")), "test", "p") == {}
 
 
 @pytest.mark.apiserver
@@ -498,7 +440,7 @@ def test_a_real_api_server_names_the_rights_of_who_may_only_read(server, ledger)
 @pytest.mark.apiserver
 @MARKS[1]
 def test_what_a_killed_run_left_in_a_real_api_server_is_found_by_its_mark(server, ledger):
-    loader = KubernetesJson(client_of(server, "loader"))
+    loader = KubernetesApi(client_of(server, "loader"))
     jobs = LoadJobs(loader, ledger)
     admin = server.hand("admin")
     template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
@@ -530,7 +472,7 @@ def test_a_job_that_does_not_go_is_told(cloud, ledger, tmp_path, monkeypatch):
     metadata = {"name": name, "namespace": "openstack", "deletionTimestamp": "2026-11-21T14:00:00Z"}
     cloud.put("jobs", {"metadata": {**metadata, "labels": {"seatrial-run": RUN}}})
     ledger.intend("job", f"openstack/{name}")
-    jobs = LoadJobs(KubernetesJson(connect(str(tmp_path / "kubeconfig"), "")[0]), ledger)
+    jobs = LoadJobs(KubernetesApi(connect(str(tmp_path / "kubeconfig"), "")[0]), ledger)
     assert jobs.clear(ledger.contents()) == [f"job openstack/{name}: still there after 1 s"]
     assert not ledger.contents().settled
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
@@ -10,14 +9,18 @@ import subprocess
 import sys
 import time
 
+import broker_cloud
 import pytest
-from fake_kubernetes import KUBECONFIG, FakeKubernetes
+from broker_cloud import begun as begun_gate
+from broker_cloud import cloud_of, executed_on, loaded, put_broker, seatrial, until, vhosts
+from fake_kubernetes import FakeKubernetes
 from kubernetes import client
 from pika import spec
-from real_broker import SERVER, RealBroker
+from real_broker import RealBroker
 from scripted_broker import ScriptedBroker
 
 from seatrial.fixtures.broker_trial import BrokerTrial, scenario_of
+from seatrial.fixtures.ledger import begun
 from seatrial.fixtures.load.broker import Outcome
 from seatrial.fixtures.load.control import held, make, take_away
 from seatrial.fixtures.load.histogram import Latencies
@@ -30,7 +33,6 @@ from seatrial.fixtures.rabbitmq_access import RabbitMQAccess
 from seatrial.fixtures.settings import Cloud, load_profile
 from seatrial.fixtures.settings import RabbitMQAccess as AccessSettings
 from seatrial.fixtures.vhosts import Vhosts, found
-from seatrial.fixtures.vhosts import opened as opened_ledger
 
 PROFILE = """
 extends = "um-cloud"
@@ -65,73 +67,18 @@ HELD_BACK = "; the broker held publishers back for 20.0 s: low on disk"
 NOBODY = dict.fromkeys(Fate.__struct_fields__, 0)
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    if not SERVER:
-        pytest.skip("rabbitmq-server is not installed here")
-    broker = RealBroker(tmp_path_factory.mktemp("rabbitmq"))
-    try:
-        yield broker.start()
-    finally:
-        broker.stop()
-
-
-def executed_on(broker):
-    """Return what runs `rabbitmqctl` on a real broker, whatever comes of it."""
-
-    def run(_pod, argv):
-        try:
-            return broker.ctl(*argv[2:]), 0
-        except RuntimeError as refused:
-            return str(refused), 64
-
-    return run
-
-
 @pytest.fixture
 def cloud(broker, tmp_path):
-    """A cloud whose only pod is the broker; what is executed in it is executed on the real one."""
-    kubernetes = FakeKubernetes()
-    kubernetes.pod("rabbitmq-0", "openstack", "n1", ("rabbitmq",), application="rabbitmq", component="server")
-    secret = {"RABBITMQ_ADMIN_USERNAME": "guest", "RABBITMQ_ADMIN_PASSWORD": "guest"}
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in secret.items()}
-    kubernetes.put("secrets", {"metadata": {"name": "rabbitmq-admin-user", "namespace": "openstack"}, "data": data})
-    kubernetes.runs = executed_on(broker)
-    (tmp_path / "kubeconfig").write_text(KUBECONFIG % kubernetes.url)
-    address = f'[clouds.test.rabbitmq]\naddress = "127.0.0.1:{broker.port}"\n'
-    (tmp_path / "seatrial.toml").write_text(f'default = "test"\n[clouds.test]\nkubeconfig = "kubeconfig"\n{address}')
-    yield kubernetes
-    kubernetes.close()
+    with cloud_of(broker, tmp_path) as kubernetes:
+        yield kubernetes
 
 
 def gate(folder, *ids, duration=0.5, least=1.0, policy=POLICY):
-    (folder / "load.toml").write_text(PROFILE.format(duration=duration, least=least, policy=policy))
-    chosen = " or ".join(f"invariant(id='{id_}')" for id_ in ids)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "seatrial",
-        "-p",
-        "no:cacheprovider",
-        "--pyargs",
-        "seatrial.suites",
-    ]
-    return [*command, "-m", chosen, "--allow", "load", "--profile", "load.toml", "--verdict", "verdict.json"]
+    return broker_cloud.gate(folder, PROFILE.format(duration=duration, least=least, policy=policy), *ids)
 
 
 def judged(folder, *ids, **wanted):
-    done = subprocess.run(
-        gate(folder, *ids, **wanted), cwd=folder, capture_output=True, text=True, timeout=600, check=False
-    )
-    assert (folder / "verdict.json").exists(), done.stdout + done.stderr
-    verdict = json.loads((folder / "verdict.json").read_text())
-    return done, {entry["id"]: entry for entry in verdict["invariants"]}
-
-
-def vhosts(broker):
-    return broker.ctl("list_vhosts").split()[1:]
+    return broker_cloud.judged(folder, gate(folder, *ids, **wanted))
 
 
 @pytest.mark.parametrize(
@@ -220,51 +167,29 @@ def test_an_alarm_closes_the_gate_and_says_so(broker, tmp_path):
 @pytest.mark.round
 @pytest.mark.usefixtures("cloud")
 def test_a_run_that_is_killed_leaves_a_vhost_that_cleanup_takes_away(broker, tmp_path):
-    run = subprocess.Popen(
-        gate(tmp_path, "LOAD-01", duration=60.0),
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    run = begun_gate(tmp_path, gate(tmp_path, "LOAD-01", duration=60.0))
     try:
-        deadline = time.monotonic() + 60
-        while "guest" not in broker.ctl("list_connections", "user") and time.monotonic() < deadline:
-            time.sleep(0.5)
+        until(lambda: loaded(broker))
     finally:
         run.send_signal(signal.SIGKILL)
         run.wait()
     assert len(vhosts(broker)) == 2
-    deadline = time.monotonic() + 30
-    while "guest" in broker.ctl("list_connections", "user") and time.monotonic() < deadline:
-        time.sleep(0.5)  # the processes of the load go with their parent
-    assert "guest" not in broker.ctl("list_connections", "user")
-
-    def seatrial(*words):
-        command = [sys.executable, "-m", "seatrial.command", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-
-    left = seatrial("leftovers")
+    until(lambda: not loaded(broker), 30)  # the processes of the load go with their parent
+    left = seatrial(tmp_path, "leftovers")
     assert left.returncode == 11
     assert "vhost seatrial-" in left.stdout
-    cleaned = seatrial("cleanup")
+    cleaned = seatrial(tmp_path, "cleanup")
     assert cleaned.returncode == 0, cleaned.stdout + cleaned.stderr
     assert vhosts(broker) == ["/"]
-    assert seatrial("leftovers").returncode == 0
+    assert seatrial(tmp_path, "leftovers").returncode == 0
 
 
 @pytest.mark.lab  # as above
 @pytest.mark.round
 @pytest.mark.usefixtures("cloud")
 def test_ctrl_c_leaves_nothing_behind(broker, tmp_path):
-    run = subprocess.Popen(
-        gate(tmp_path, "LOAD-01", duration=60.0),
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while "guest" not in broker.ctl("list_connections", "user") and time.monotonic() < deadline:
-        time.sleep(0.5)
+    run = begun_gate(tmp_path, gate(tmp_path, "LOAD-01", duration=60.0))
+    until(lambda: loaded(broker))
     os.kill(run.pid, signal.SIGINT)
     assert run.wait(60) == 2
     assert vhosts(broker) == ["/"]
@@ -327,20 +252,10 @@ def kubernetes():
     kubernetes.close()
 
 
-def with_pod(kubernetes, *, ready="True", **secret):
-    pod = kubernetes.pod("rabbitmq-0", "openstack", "n1", ("rabbitmq",), application="rabbitmq", component="server")
-    pod["status"]["conditions"] = [{"type": "Ready", "status": ready}]
-    if secret:
-        name = "rabbitmq-default-user" if "username" in secret else "rabbitmq-admin-user"
-        data = {key: base64.b64encode(value.encode()).decode() for key, value in secret.items()}
-        kubernetes.put("secrets", {"metadata": {"name": name, "namespace": "openstack"}, "data": data})
-    return kubernetes
-
-
 def test_a_port_of_a_pod_is_carried_to_this_machine(kubernetes):
     scripted = ScriptedBroker()
     kubernetes.ports[5672] = scripted.port
-    access = reached(with_pod(kubernetes, username="me", password="secret"))
+    access = reached(put_broker(kubernetes, username="me", password="secret"))
     try:
         with access.endpoint("v") as (endpoint, by):
             assert by == "through the API server's port-forward"
@@ -365,11 +280,11 @@ def test_who_cannot_be_reached_is_told_with_what_was_tried(kubernetes):
     with pytest.raises(NotConcerned, match="no RabbitMQ: no pod is labelled application=rabbitmq"):
         reached(kubernetes)
     with pytest.raises(Unavailable, match="rabbitmq-0 is not ready"):
-        reached(with_pod(kubernetes, ready="False"))
-    access = reached(with_pod(kubernetes))
+        reached(put_broker(kubernetes, ready="False"))
+    access = reached(put_broker(kubernetes))
     with pytest.raises(Unavailable, match=r"no Secret openstack/rabbitmq-admin-user nor .*\[clouds.NAME.rabbitmq\]"):
         access.credentials()
-    with_pod(kubernetes, RABBITMQ_ADMIN_USERNAME="admin")
+    put_broker(kubernetes, RABBITMQ_ADMIN_USERNAME="admin")
     with pytest.raises(Unavailable, match="has no user and password"):
         access.credentials()
     kubernetes.runs = lambda _pod, _argv: ("", 64)
@@ -391,10 +306,10 @@ def test_a_vhost_of_somebody_else_stays_whatever_its_name(kubernetes, tmp_path):
         return f"name\tdescription\n{table}" if argv[2] == "list_vhosts" else '<<"the-broker">>\n', 0
 
     kubernetes.runs = runs
-    access = reached(with_pod(kubernetes))
+    access = reached(put_broker(kubernetes))
     runs_found = found(access, "test")
     assert [str(b) for b in runs_found[run].belongings.values()] == [f"vhost seatrial-{run}-load (seatrial-{run}-load)"]
-    ledger = opened_ledger(tmp_path / run / "vhosts.jsonl", "test", access)
+    ledger = begun(tmp_path / run / "vhosts.jsonl", "test", access.identity())
     ledger.intend("vhost", f"seatrial-{run}-load")
     ledger.intend("vhost", f"seatrial-{run}-never-made")
     assert Vhosts(access, ledger).clear(ledger.contents()) == []
@@ -406,8 +321,8 @@ def test_a_vhost_of_somebody_else_stays_whatever_its_name(kubernetes, tmp_path):
 def test_a_vhost_gets_the_policy_that_a_service_has(broker, kubernetes, tmp_path):
     name = "seatrial-20261121T140000Z-abcd-load-rpc"
     kubernetes.runs = executed_on(broker)
-    access = reached(with_pod(kubernetes, username="guest", password="guest"))
-    ledger = opened_ledger(tmp_path / "20261121T140000Z-abcd" / "vhosts.jsonl", "test", access)
+    access = reached(put_broker(kubernetes, username="guest", password="guest"))
+    ledger = begun(tmp_path / "20261121T140000Z-abcd" / "vhosts.jsonl", "test", access.identity())
     ours = Vhosts(access, ledger)
     ours.make(name)
     ours.rule(name, POLICY)
@@ -423,8 +338,8 @@ def test_a_vhost_that_stays_is_told_and_stays_in_the_ledger(kubernetes, tmp_path
         "list_vhosts": (f"name\tdescription\n{name}\tx\n", 0),
         "delete_vhost": ("the node is shutting down", 69),
     }.get(argv[2], ("the-broker", 0))
-    access = reached(with_pod(kubernetes))
-    ledger = opened_ledger(tmp_path / "20261121T140000Z-abcd" / "vhosts.jsonl", "test", access)
+    access = reached(put_broker(kubernetes))
+    ledger = begun(tmp_path / "20261121T140000Z-abcd" / "vhosts.jsonl", "test", access.identity())
     ledger.intend("vhost", name)
     left = Vhosts(access, ledger).clear(ledger.contents())
     assert left == [f"vhost {name}: openstack/rabbitmq-0: rabbitmqctl delete_vhost: the node is shutting down"]

@@ -7,11 +7,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import msgspec
 import pytest
-from real_broker import SERVER, RealBroker
+from broker_cloud import loaded, until
+from real_broker import RealBroker
 
 from seatrial.fixtures.load.histogram import Latencies
 from seatrial.fixtures.load.indexed import INDEX, Part, Told, whole
@@ -20,17 +20,6 @@ from seatrial.fixtures.load.tally import Received, Share, pooled
 
 ELSEWHERE = ("unshare", "--user", "--map-root-user", "--time", "--monotonic", "86400")
 """A machine whose monotonic clock is a day ahead, as far as a process can tell."""
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    if not SERVER:
-        pytest.skip("rabbitmq-server is not installed here")
-    broker = RealBroker(tmp_path_factory.mktemp("rabbitmq"))
-    try:
-        yield broker.start(300)
-    finally:
-        broker.stop()
 
 
 def part_of(broker, pods, *, gather_s=60.0, **scenario):
@@ -168,13 +157,6 @@ def flows(broker):
     return sum(map(int, broker.ctl("list_connections", "recv_oct").split()[1:])) > 200_000
 
 
-def until(done, patience=180):
-    deadline = time.monotonic() + patience
-    while not done():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.2)
-
-
 @pytest.mark.lab  # not for the lab's sake: minutes of a real broker are for the round
 @pytest.mark.round
 def test_a_broker_that_restarts_is_waited_for_by_every_pod(tmp_path):
@@ -208,10 +190,10 @@ def test_pods_that_wait_in_vain_say_for_whom(broker, tmp_path):
 
 def test_a_pod_that_is_told_to_end_takes_its_processes_along(broker, tmp_path):
     pods = Pods(tmp_path, part_of(broker, 1, duration_s=60.0))
-    until(lambda: "guest" in broker.ctl("list_connections", "user"))
+    until(lambda: loaded(broker))
     pods.processes[0].send_signal(signal.SIGTERM)
     assert pods.processes[0].wait(30) == 2
-    until(lambda: "guest" not in broker.ctl("list_connections", "user"))
+    until(lambda: not loaded(broker))
     assert queues(broker) == []
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 
 import pytest
-from real_apiserver import MARKS, Cluster, bind
+from real_apiserver import MARKS, bind, serving
 
 from seatrial.plugins.remediation.change import Failed, Refused
 from seatrial.plugins.remediation.fields import Field
@@ -28,15 +28,11 @@ pytestmark = MARKS
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    running = Cluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        running.ready()
+    with serving(tmp_path_factory) as running:
         admin = running.hand("admin")
         bind(admin, "clusterrole", "mender", "reader")
         bind(admin, "clusterrole-remedies", "mender")
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture

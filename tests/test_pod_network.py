@@ -17,12 +17,12 @@ from fake_kubernetes import KUBECONFIG, FakeKubernetes
 from network_namespaces import Switch, needs_namespaces
 
 from seatrial.fixtures import run_pods
+from seatrial.fixtures.kubernetes_api import KubernetesApi
 from seatrial.fixtures.ledger import Ledger, Opened
 from seatrial.fixtures.live import Live
 from seatrial.fixtures.load import iperf3, pod_network
 from seatrial.fixtures.load.pod_network import Leg, chosen, pairs
 from seatrial.fixtures.measure_thresholds import PodNetwork
-from seatrial.fixtures.pod_access import PodAccess
 from seatrial.fixtures.question import NotConcerned, Unavailable
 from seatrial.fixtures.run_pods import RunPods, found
 from seatrial.fixtures.settings import Cloud, Iperf3
@@ -66,9 +66,9 @@ class Nodes:
         self.kubeconfig = folder / "kubeconfig"
         self.kubeconfig.write_text(KUBECONFIG % self.api.url)
         self.source = Live(Cloud(), connect(str(self.kubeconfig), "")[0], "c")
-        self.access = PodAccess(connect(str(self.kubeconfig), "")[0])
-        self.ledger = Ledger(folder / RUN / "pods.jsonl", Opened(RUN, "test", self.access.identity()))
-        self.pods = RunPods(self.access, self.ledger, IMAGE.namespace)
+        kubernetes = KubernetesApi(connect(str(self.kubeconfig), "")[0])
+        self.ledger = Ledger(folder / RUN / "pods.jsonl", Opened(RUN, "test", kubernetes.identity()))
+        self.pods = RunPods(kubernetes, self.ledger, IMAGE.namespace)
 
     def kubelet(self, verb, path):
         if verb != "POST" or not path.endswith("/pods"):
@@ -337,9 +337,9 @@ def kube(tmp_path):
     api = FakeKubernetes()
     api.put("namespaces", {"metadata": {"name": "kube-system"}})
     (tmp_path / "kubeconfig").write_text(KUBECONFIG % api.url)
-    access = PodAccess(connect(str(tmp_path / "kubeconfig"), "")[0])
-    ledger = Ledger(tmp_path / RUN / "pods.jsonl", Opened(RUN, "test", access.identity()))
-    yield SimpleNamespace(api=api, pods=RunPods(access, ledger, "trials"), ledger=ledger, access=access)
+    kubernetes = KubernetesApi(connect(str(tmp_path / "kubeconfig"), "")[0])
+    ledger = Ledger(tmp_path / RUN / "pods.jsonl", Opened(RUN, "test", kubernetes.identity()))
+    yield SimpleNamespace(api=api, pods=RunPods(kubernetes, ledger, "trials"), ledger=ledger)
     ledger.close()
     api.close()
 
@@ -361,7 +361,10 @@ def test_a_pod_of_somebody_else_stays_whatever_its_name_or_mark(kube):
     put = {"namespace": "trials", "labels": {"seatrial-run": RUN}}
     kube.api.put("pods", {"metadata": {**put, "name": marked, "uid": "theirs"}, "spec": SPEC})
     kube.api.put("pods", {"metadata": {**put, "name": namesake, "uid": "made-since"}, "spec": SPEC})
-    assert set(found(kube.access, "test")[RUN].belongings) == {("pod", f"trials/{mine}"), ("pod", f"trials/{namesake}")}
+    assert set(found(kube.pods.api, "test")[RUN].belongings) == {
+        ("pod", f"trials/{mine}"),
+        ("pod", f"trials/{namesake}"),
+    }
     assert kube.pods.clear(kube.ledger.contents()) == []
     assert {path.rpartition("/")[2] for path in kube.api.objects} == {"kube-system", marked, namesake}
     assert kube.ledger.contents().settled

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import yaml
-from real_apiserver import DOCS, MARKS, Cluster
+from real_apiserver import MARKS, bind, serving
 
+from seatrial.fixtures import resources
+from seatrial.fixtures.kubernetes_api import KubernetesApi
 from seatrial.fixtures.ledger import Ledger, Opened
 from seatrial.fixtures.load.pod_network import pod_spec
-from seatrial.fixtures.pod_access import PodAccess
 from seatrial.fixtures.question import Unavailable
 from seatrial.fixtures.run_pods import RunPods, found
 from seatrial.fixtures.settings import Iperf3
@@ -31,32 +31,26 @@ def bound(role):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """An API server with a namespace of the strictest sort, and a user who may only read."""
-    running = Cluster(tmp_path_factory.mktemp("apiserver"))
-    try:
-        running.ready()
+    with serving(tmp_path_factory) as running:
         admin = running.hand("admin")
         strict = {"pod-security.kubernetes.io/enforce": "restricted"}
         admin.send("POST", "/api/v1/namespaces", {"metadata": {"name": SPACE, "labels": strict}})
-        role = yaml.safe_load((DOCS / "clusterrole.yaml").read_text())
-        admin.send("POST", f"{BINDINGS}/clusterroles", role)
-        admin.send("POST", f"{BINDINGS}/clusterrolebindings", bound(role))
+        bind(admin, "clusterrole", "reader")
         yield running
-    finally:
-        running.close()
 
 
 @pytest.fixture
 def pods(server, tmp_path):
-    access = PodAccess(connect(str(server.folder / "reader"), "")[0])
-    ledger = Ledger(tmp_path / RUN / "pods.jsonl", Opened(RUN, "test", access.identity()))
-    yield RunPods(access, ledger, SPACE)
+    api = KubernetesApi(connect(str(server.folder / "reader"), "")[0])
+    ledger = Ledger(tmp_path / RUN / "pods.jsonl", Opened(RUN, "test", api.identity()))
+    yield RunPods(api, ledger, SPACE)
     ledger.close()
 
 
 def test_who_may_only_read_lacks_two_rights_and_with_the_role_of_the_docs_none(server, pods):
     why = f"no pod is made without these rights in namespace {SPACE}: create pods, delete pods$"
     with pytest.raises(Unavailable, match=why):
-        pods.access.check_rights(SPACE)
+        pods.check_rights()
     name = pods.name("iperf3-1")
     with pytest.raises(Unavailable, match=r'pod trials/\S+: pods is forbidden: User "reader" cannot create resource'):
         pods.make(name, pod_spec(IMAGE, "n1", 60.0, 20.0))
@@ -67,19 +61,19 @@ def test_who_may_only_read_lacks_two_rights_and_with_the_role_of_the_docs_none(s
     admin = server.hand("admin")
     admin.send("POST", f"{BINDINGS}/namespaces/{SPACE}/roles", role)
     admin.send("POST", f"{BINDINGS}/namespaces/{SPACE}/rolebindings", bound(role))
-    pods.access.check_rights(SPACE)
+    pods.check_rights()
 
     pods.make(name, pod_spec(IMAGE, "n1", 60.0, 20.0))
     assert pods.ready([name], 0.1) == ({}, {name: "phase Pending"})
-    assert list(found(pods.access, "test", RUN)[RUN].belongings) == [("pod", f"{SPACE}/{name}")]
+    assert list(found(pods.api, "test", RUN)[RUN].belongings) == [("pod", f"{SPACE}/{name}")]
     with pytest.raises(Unavailable, match="the UID in the precondition"):
-        pods.access.delete(f"{SPACE}/{name}", "somebody-else")
+        pods.api.delete(resources.path("pods", SPACE, name), "somebody-else")
     assert pods.clear(pods._ledger.contents()) == []
-    assert pods.access.marked() == {}
+    assert pods.api.listed("pods", SPACE) == []
     assert pods._ledger.contents().settled
 
 
 def test_a_namespace_that_is_not_there_is_told(pods):
-    elsewhere = RunPods(pods.access, pods._ledger, "nowhere")
+    elsewhere = RunPods(pods.api, pods._ledger, "nowhere")
     with pytest.raises(Unavailable, match="nowhere"):
         elsewhere.make(elsewhere.name("a"), pod_spec(IMAGE, "n1", 60.0, 20.0))

@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from real_broker import SERVER, RealBroker
+from real_broker import RealBroker
 from rpc_parties import NAME, RUN, Meddler, Ours, at, on_a_channel, scenario, talk
 
 from seatrial.fixtures.load.control import held, take_all_away
@@ -26,17 +26,6 @@ RIGHT = {"unsent_messages", "refused_messages", "unconfirmed_messages", "unanswe
     "left_messages", "stray_messages",
 }  # fmt: skip
 """Figures that are zero where all is well."""
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    if not SERVER:
-        pytest.skip("rabbitmq-server is not installed here")
-    broker = RealBroker(tmp_path_factory.mktemp("rabbitmq"))
-    try:
-        yield broker.start()
-    finally:
-        broker.stop()
 
 
 @pytest.fixture

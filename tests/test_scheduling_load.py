@@ -13,8 +13,9 @@ import time
 import pytest
 from fake_kubernetes import KUBECONFIG, FakeKubernetes
 
-from seatrial.fixtures.kubernetes_calls import KubernetesCalls, Refused
-from seatrial.fixtures.load.pod_scheduling import APART, FREE, Scheduled, ground_of
+from seatrial.fixtures.kubernetes_api import KubernetesApi
+from seatrial.fixtures.load.pod_ground import ground_of
+from seatrial.fixtures.load.pod_scheduling import APART, FREE, Scheduled
 from seatrial.fixtures.measure_thresholds import PodScheduling
 from seatrial.fixtures.question import NotConcerned, Unavailable
 from seatrial.fixtures.settings import SchedulingGround
@@ -84,7 +85,7 @@ def scheduler(cloud):
 @pytest.fixture
 def calls(cloud, tmp_path):
     (tmp_path / "kubeconfig").write_text(KUBECONFIG % cloud.url)
-    return KubernetesCalls(connect(str(tmp_path / "kubeconfig"), "")[0])
+    return KubernetesApi(connect(str(tmp_path / "kubeconfig"), "")[0])
 
 
 def tried(calls, sorts=(FREE, APART), at_once=4, **wanted):
@@ -189,17 +190,11 @@ def test_without_nodes_that_are_named_for_it_nothing_is_made(cloud, calls):
     assert cloud.written() == []
 
 
-def test_what_may_not_be_done_is_told_before_anything_is_loaded(calls, monkeypatch):
-    send = calls.send
-
-    def refuse(method, path, body=None):
-        if path == "/metrics":
-            raise Refused(403, "forbidden")
-        return send(method, path, body)
-
-    monkeypatch.setattr(calls, "send", refuse)
-    with pytest.raises(Unavailable, match="/metrics of the API server, which tell of 429s: 403"):
+def test_what_may_not_be_done_is_told_before_anything_is_loaded(cloud, calls):
+    cloud.failing["GET /metrics"] = 403, {"message": 'User "u" cannot get path "/metrics"'}
+    with pytest.raises(Unavailable, match=r'^/metrics .* tell of 429s: User "u" cannot get path'):
         tried(calls)
+    assert [path for path in cloud.objects if "/pods/" in path] == []
 
 
 # Through the gate, and what a run leaves.

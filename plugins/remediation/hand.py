@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import shlex
 import time
 from functools import cached_property
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
-import urllib3
 
-from seatrial.fixtures import podexec
+from seatrial.fixtures import kubernetes_api, podexec
+from seatrial.fixtures.kubernetes_api import KubernetesApi
 from seatrial.fixtures.question import Unavailable
 from seatrial.fixtures.resources import PATHS
 from seatrial.fixtures.settings import OpenStackLogin
 from seatrial.plugins.remediation.change import Failed, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from seatrial.fixtures.question import Answer
     from seatrial.fixtures.tenant_session import Session
@@ -32,11 +32,10 @@ EXEC_PATIENCE = 120.0
 
 _ALSO = {
     "clusterrolebindings": "/apis/rbac.authorization.k8s.io/v1",
-    "selfsubjectaccessreviews": "/apis/authorization.k8s.io/v1",
 }
 JSON_PATCH = "application/json-patch+json"
 
-_MISSING, _CONFLICT, _INVALID, _FORBIDDEN = 404, 409, 422, 403
+_INVALID, _FORBIDDEN = 422, 403
 
 
 class Conflict(Failed):
@@ -94,7 +93,7 @@ class Hand:
         `kubeconfig` and `context` are for programs that reach the same cluster by themselves.
         """
         self._client = client
-        self._host = client.configuration.host
+        self._api = KubernetesApi(client, PATIENCE)
         self.patience_s = patience_s
         self._poll_s = poll_s
         self._say = say
@@ -105,7 +104,7 @@ class Hand:
     @property
     def server(self) -> str:
         """The API server's address."""
-        return str(self._host)
+        return self._api.host
 
     @cached_property
     def openstack(self) -> Session:
@@ -120,26 +119,34 @@ class Hand:
 
     def get(self, path: str) -> dict[str, Any] | None:
         """Return an object or a list, None where there is none. Raises `Failed`."""
-        status, body = self._request("GET", path)
-        return None if status == _MISSING else _read(status, body, f"GET {path}")
+        with _told_as_failed():
+            try:
+                return self._api.ask("GET", path)
+            except kubernetes_api.Refused as refused:
+                if not refused.gone:
+                    raise
+        return None
 
     def send(self, method: str, path: str, body: Any, content: str = "application/json") -> dict[str, Any]:
         """Write an object. Raises `Conflict` where it was written meanwhile, else `Failed`."""
-        status, said = self._request(method, path, body, content)
-        if status in {_CONFLICT, _INVALID} and (status == _CONFLICT or content == JSON_PATCH):
-            raise Conflict(f"{method} {path}: {_message(said)}")
-        return _read(status, said, f"{method} {path}")
+        with _told_as_failed():
+            try:
+                return self._api.ask(method, path, body, content=content)
+            except kubernetes_api.Refused as refused:
+                if refused.conflict or (refused.status == _INVALID and content == JSON_PATCH):
+                    raise Conflict(str(refused)) from refused
+                raise
 
     def delete(self, path: str, uid: str = "") -> bool:
         """Delete an object, the one with this uid and no other; False where it is gone already. Raises `Failed`."""
-        body = {"preconditions": {"uid": uid}} if uid else {}
-        status, said = self._request("DELETE", path, body)
-        if status == _MISSING:
-            return False
-        if status == _CONFLICT:
-            raise Refused(f"{path.rpartition('/')[2]} is another one than was judged: {_message(said)}")
-        _read(status, said, f"DELETE {path}")
-        return True
+        with _told_as_failed():
+            try:
+                return self._api.delete(path, uid)
+            except kubernetes_api.Refused as refused:
+                if refused.conflict:
+                    name = path.rpartition("/")[2]
+                    raise Refused(f"{name} is another one than was judged: {refused.said}") from refused
+                raise
 
     def pod(self, where: Where) -> str:
         """Return the pod that is meant. Raises `Failed` where none is ready."""
@@ -182,61 +189,22 @@ class Hand:
 
     def may(self, right: Right) -> bool:
         """Ask the API server whether these credentials have a right. Raises `Failed`."""
-        asked = {
-            "verb": right.verb,
-            "group": right.group,
-            "resource": right.resource,
-            "subresource": right.subresource,
-            "namespace": right.namespace,
-        }
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {key: value for key, value in asked.items() if value}},
-        }
-        said = self.send("POST", object_path("selfsubjectaccessreviews"), review)
-        return bool((said.get("status") or {}).get("allowed"))
+        asked = kubernetes_api.Right(right.verb, right.group, right.resource, right.subresource)
+        with _told_as_failed():
+            return self._api.may(asked, right.namespace)
 
     def close(self) -> None:
         """Let go of the connections."""
         self._client.rest_client.pool_manager.clear()
 
-    def _request(
-        self, method: str, path: str, body: Any = None, content: str = "application/json"
-    ) -> tuple[int, bytes]:
-        headers = {**self._client.default_headers, "Accept": "application/json", **podexec.credentials(self._client)}
-        if body is not None:
-            headers["Content-Type"] = content
-        try:
-            response = self._client.rest_client.pool_manager.request(
-                method,
-                self._host + path,
-                body=None if body is None else json.dumps(body).encode(),
-                headers=headers,
-                timeout=urllib3.Timeout(connect=PATIENCE / 3, read=PATIENCE),
-                retries=False,
-                redirect=False,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            raise Failed(f"API server {self._host}: {error}") from error
-        return response.status, bytes(response.data)
 
-
-def _read(status: int, body: bytes, what: str) -> dict[str, Any]:
-    if status == _FORBIDDEN:
-        raise Failed(f"{what}: not allowed; docs/remedies.md lists what each remedy needs: {_message(body)}")
-    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own numbers
-        raise Failed(f"{what}: status {status}: {_message(body)}")
+@contextlib.contextmanager
+def _told_as_failed() -> Iterator[None]:
+    """Tell what the API server did not do as `Failed`, and where the rights are written down."""
     try:
-        said = json.loads(body or b"{}")
-    except ValueError as error:
-        raise Failed(f"{what}: half an answer: {error}") from error
-    return said if isinstance(said, dict) else {}
-
-
-def _message(body: bytes) -> str:
-    try:
-        text = str(json.loads(body).get("message") or "")
-    except (ValueError, AttributeError):
-        text = body[:200].decode(errors="replace")
-    return " ".join(text.split())[:300]
+        yield
+    except kubernetes_api.Refused as refused:
+        rights = " (not allowed; docs/remedies.md lists what each remedy needs)"
+        raise Failed(f"{refused}{rights if refused.status == _FORBIDDEN else ''}") from refused
+    except Unavailable as unavailable:
+        raise Failed(str(unavailable)) from unavailable

@@ -16,11 +16,9 @@ from seatrial.command.ending import end
 from seatrial.command.leftovers import cleared, cleared_without, ledger_of
 from seatrial.fixtures import ledger as ledgers
 from seatrial.fixtures import load_jobs, namespaces, run_pods, vhosts
-from seatrial.fixtures.kubernetes_calls import KubernetesCalls
-from seatrial.fixtures.kubernetes_json import KubernetesJson
+from seatrial.fixtures.kubernetes_api import KubernetesApi
 from seatrial.fixtures.ledger import NAMESPACES, PODS, VHOSTS, Contents
 from seatrial.fixtures.load_jobs import LoadJobs
-from seatrial.fixtures.pod_access import PodAccess
 from seatrial.fixtures.question import NotConcerned, Unavailable
 from seatrial.fixtures.rabbitmq_access import RabbitMQAccess
 from seatrial.fixtures.settings import DEFAULT_PROFILE, load_cloud, load_profile
@@ -176,8 +174,8 @@ class Brokers(Place):
         return left + vhosts.Vhosts(self._access, ledger).clear(contents)
 
     @property
-    def _api(self) -> KubernetesJson:
-        return KubernetesJson(self._access.client)
+    def _api(self) -> KubernetesApi:
+        return KubernetesApi(self._access.client)
 
 
 class Clusters(Place):
@@ -188,7 +186,7 @@ class Clusters(Place):
     whose = "cluster"
 
     def _connected(self, client: Any) -> Any:
-        return PodAccess(client)
+        return KubernetesApi(client)
 
     def _found(self, run: str = "") -> dict[str, Contents]:
         return run_pods.found(self._access, self._name, run)
@@ -205,7 +203,7 @@ class Namespaces(Place):
     whose = "cluster"
 
     def _connected(self, client: Any) -> Any:
-        return KubernetesCalls(client)
+        return KubernetesApi(client)
 
     def _found(self, run: str = "") -> dict[str, Contents]:
         return namespaces.found(self._access, self._name, run)
