@@ -243,13 +243,7 @@ class Remediation:
         self.overlay = str(path)
 
     def _say(self, text: str) -> None:
-        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.ensure_newline()
-            if reporter._tw.width_of_current_line:  # noqa: SLF001 - as in settling
-                reporter.line("")
-            reporter.write_line(f"mending: {text}")
-            reporter.flush()
+        self._config.hook.pytest_seatrial_announce(config=self._config, line=f"mending: {text}", passing=False)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Tell the plan, or what was done."""
