@@ -30,15 +30,16 @@ from seatrial.fixtures.target import connect
 
 RUN = "20261121T140000Z-abcd"
 IMAGE = Iperf3(image="registry.example/iperf3:3.12", namespace="trials")
+# So little that a machine whose processors have other work carries it as well: what a test is about, it demands itself.
 WANTED = PodNetwork(
     nodes="",
     nodes_max=10,
     pairs="ring",
     seconds=1,
-    mbit_per_s=50.0,
-    mbit_per_s_min=20.0,
-    rtt_ms=500.0,
-    retransmitted_max=0.005,
+    mbit_per_s=10.0,
+    mbit_per_s_min=1.0,
+    rtt_ms=2000.0,
+    retransmitted_max=0.2,
     mtu=1500,
     start_s=20.0,
 )
@@ -136,7 +137,7 @@ def test_a_sound_network_carries_its_rate_around_the_ring_and_no_pod_is_left(far
     assert [str(leg) for leg in load.legs] == ["nodes n1 to n2", "nodes n2 to n3", "nodes n3 to n1"]
     figures = load.figures()
     assert (figures["pairs"], figures["measured"], figures["mtu"]) == (3, 3, 1500)
-    assert 20 < figures["slowest_mbit_per_s"] < 60, "no more than the rate, whatever the link carries"
+    assert 1 < figures["slowest_mbit_per_s"] < 12, "no more than the rate, whatever the link carries"
     assert figures["rtt_max_ms"] >= figures["rtt_median_ms"] > 0
     assert (farm.there, farm.left, farm.ledger.contents().settled) == ([], [], True)
 
@@ -172,11 +173,11 @@ def test_a_path_that_takes_no_more_and_says_so_is_no_hole_where_no_more_is_wante
 
 @needs_namespaces
 def test_a_slow_link_is_told_with_what_came_through(farm):
-    shape = ("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "8mbit", "burst", "32kbit", "latency", "400ms")
+    shape = ("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "1mbit", "burst", "32kbit", "latency", "400ms")
     farm.prepare = lambda node, space: node == "n3" and space.run(*shape)
-    over = farm.load(rtt_ms=1000.0).over_budget  # what waits in the sender's own queue is up to its kernel
+    over = farm.load(mbit_per_s_min=2.5, rtt_ms=60_000.0).over_budget  # its kernel's queue waits as well
     assert {line.partition(":")[0] for line in over} == {"nodes n3 to n1"}
-    assert any("Mbit/s of 50 that were sent, 20 wanted" in line for line in over)
+    assert any("Mbit/s of 10 that were sent, 2.5 wanted" in line for line in over)
 
 
 @needs_namespaces
@@ -188,10 +189,12 @@ def test_a_round_trip_that_takes_too_long_is_told_of_each_pair(farm):
 
 @needs_namespaces
 def test_loss_is_told_by_what_was_sent_again(farm):
-    farm.switch.rule("ip daddr 192.0.2.2 tcp dport 5201 numgen random mod 100 < 5 drop")
-    over = farm.load().over_budget
+    # Every tenth, not any: of the few that a second of a busy machine sends, chance may spare all. And a budget that
+    # holds where a processor is late, and what was only delayed is sent again.
+    farm.switch.rule("ip daddr 192.0.2.2 tcp dport 5201 numgen inc mod 10 == 0 drop")
+    over = farm.load(mbit_per_s=50.0, retransmitted_max=0.03).over_budget
     assert {line.partition(":")[0] for line in over} == {"nodes n1 to n2"}
-    assert any("segments were sent again, 0.50% wanted at most" in line for line in over)
+    assert any("segments were sent again, 3.00% wanted at most" in line for line in over)
 
 
 @needs_namespaces
@@ -395,9 +398,9 @@ about = "quick"
 [pod_network]
 seconds = {seconds}
 mbit_per_s = 50.0
-mbit_per_s_min = 20.0
-rtt_ms = 500.0
-retransmitted_max = 0.01
+mbit_per_s_min = 1.0
+rtt_ms = 2000.0
+retransmitted_max = 0.03
 """
 GATE = ("--cloud", "x", "--allow", "load", "-m", "performance", "-k", "network", "--no-history")
 
@@ -413,7 +416,7 @@ def test_the_gate_closes_for_a_network_that_is_slow_and_leaves_no_pod(trial, pyt
     settled(trial)
     try:
         sound = trial.judge("--pyargs", "seatrial.suites", *GATE)
-        cluster.switch.rule("ip daddr 192.0.2.4 tcp dport 5201 numgen random mod 100 < 10 drop")
+        cluster.switch.rule("ip daddr 192.0.2.4 tcp dport 5201 numgen inc mod 10 == 0 drop")
         lossy = trial.judge("--pyargs", "seatrial.suites", *GATE)
     finally:
         cluster.close()
