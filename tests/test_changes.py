@@ -116,6 +116,8 @@ def test_recovery_is_over_when_all_groups_are_active_and_clean(kubernetes, hand)
     )
     assert recovery_left(status % "active+clean+scrubbing+deep") == ""
     assert recovery_left(status % "active+undersized+degraded") == "2 pgs active+undersized+degraded"
+    assert recovery_left(status % "creating+activating") == "", "nothing that is moved ends that"
+    assert recovery_left(status % "stale+active+undersized+degraded") == ""
     kubernetes.pod("tools-1", app="tools")
     kubernetes.runs = lambda _pod, _argv: (status % "peering", 0)
     assert pool(recovers=True).unsettled(hand) == "2 pgs peering"

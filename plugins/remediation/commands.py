@@ -91,17 +91,25 @@ class InPod(Change, frozen=True, kw_only=True, tag="command"):
         return False
 
 
+_CALM = {"active", "clean", "scrubbing", "deep", "snaptrim"}
+_ELSEWHERE = {"creating", "unknown", "stale", "down", "incomplete"}
+"""Of the states of a placement group: what is at rest, and what no move of data ends."""
+
+
 def _prints(said: str, text: str) -> bool:
     return said == text[1:] if text.startswith("=") else text in said
 
 
 def recovery_left(status: str) -> str:
-    """Return what `ceph status` says is still moving or peering; empty when all groups are active and clean."""
+    """Return what `ceph status` says is still moving or peering; empty when there is nothing of the sort.
+
+    Groups that are being created, or of which no copy serves, do not move: they are CEPH-05's, whose remedy may come
+    after whoever waits here.
+    """
     groups = json.loads(status)["pgmap"].get("pgs_by_state") or []
-    left = {g["state_name"]: g["count"] for g in groups if not _calm(str(g["state_name"]))}
+    left = {g["state_name"]: g["count"] for g in groups if _moves(set(str(g["state_name"]).split("+")))}
     return ", ".join(f"{count} pgs {state}" for state, count in sorted(left.items()))
 
 
-def _calm(state: str) -> bool:
-    words = set(state.split("+"))
-    return {"active", "clean"} <= words <= {"active", "clean", "scrubbing", "deep", "snaptrim"}
+def _moves(words: set[str]) -> bool:
+    return not words & _ELSEWHERE and not {"active", "clean"} <= words <= _CALM
