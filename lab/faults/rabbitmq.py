@@ -13,6 +13,7 @@ _FILLER = "/var/lib/rabbitmq/filler"
 _SECOND = "rabbit-second"
 _SECOND_FOLDER = f"/var/lib/rabbitmq/{_SECOND}"
 _MEBIBYTE = 1 << 20
+_WATCHES_WITHIN_S = 180.0
 
 _FREE = "rabbit_disk_monitor:get_disk_free()"
 _ALARMED = "lists:member(disk, [What || {{resource_limit, What, _}, _} <- rabbit_alarm:get_alarms()])"
@@ -29,21 +30,28 @@ def _default_watermark() -> None:
     ctl("set_vm_memory_high_watermark", "0.4")
 
 
+def _limit_disk(*limit: str) -> None:
+    # A broker that could not run df when it started, as on a machine that had much to do, looks again after two minutes,
+    # and says yes to any limit until then without heeding it.
+    wait_for("RabbitMQ to watch its disk", f"is_integer({_FREE})", timeout=_WATCHES_WITHIN_S)
+    ctl("set_disk_free_limit", *limit)
+
+
 def _own_disk_limit() -> None:
-    ctl("set_disk_free_limit", str(_DISK_LIMIT))
+    _limit_disk(str(_DISK_LIMIT))
     wait_for("RabbitMQ's disk alarm to clear", f"not {_ALARMED}")
 
 
 @fault("rabbitmq-disk-limit", trips="RMQ-05", parts="rabbitmq", heal=_own_disk_limit)
 def _larger_disk_limit() -> None:
     """RabbitMQ wants more disk free than was agreed, though the volume still has it."""
-    ctl("set_disk_free_limit", str(2 * _DISK_LIMIT))
+    _limit_disk(str(2 * _DISK_LIMIT))
 
 
 @fault("rabbitmq-disk-limit-of-ram", trips="RMQ-05", parts="rabbitmq", heal=_own_disk_limit)
 def _impossible_disk_limit() -> None:
     """RabbitMQ wants as much disk free as the node has RAM: an alarm that no volume can clear."""
-    ctl("set_disk_free_limit", "mem_relative", "1.0")
+    _limit_disk("mem_relative", "1.0")
     wait_for("RabbitMQ's disk alarm", _ALARMED)
 
 
