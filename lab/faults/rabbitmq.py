@@ -31,8 +31,8 @@ def _default_watermark() -> None:
 
 
 def _limit_disk(*limit: str) -> None:
-    # A broker that could not run df when it started, as on a machine that had much to do, looks again after two minutes,
-    # and says yes to any limit until then without heeding it.
+    # A broker that could not run df when it started, as on a machine that had much to do, tries it again after two
+    # minutes. Until then it says yes to any limit, and heeds none.
     wait_for("RabbitMQ to watch its disk", f"is_integer({_FREE})", timeout=_WATCHES_WITHIN_S)
     ctl("set_disk_free_limit", *limit)
 
