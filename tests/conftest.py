@@ -121,6 +121,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Whoever starts this in the background of a script has it ignore Ctrl-C, and so would all that it starts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup: a shell cannot trap what was ignored when it began
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.addinivalue_line("markers", "lab: needs root and brings up a real cloud")
     config.addinivalue_line("markers", "apiserver: needs etcd and kube-apiserver, which `seatrial lab up` builds")
     config.addinivalue_line("markers", "with_openstack: needs OpenStack in the lab, not only what it stands on")
