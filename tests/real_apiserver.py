@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from seatrial.fixtures import resources
 from seatrial.fixtures.target import connect
 from seatrial.lab.binaries import BUILDS
-from seatrial.plugins.remediation.hand import Hand, object_path
+from seatrial.plugins.remediation.hand import Hand
 
 DOCS = Path(__file__).parents[1] / "docs"
 PROGRAMS = {name: build.folder / name for build in BUILDS for name in build.programs}
@@ -145,4 +146,4 @@ def bind(admin, document, *users):
                 "roleRef": reference,
                 "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
             }
-            admin.send("POST", object_path("clusterrolebindings"), binding)
+            admin.send("POST", resources.path("clusterrolebindings"), binding)

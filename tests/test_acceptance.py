@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from fake_openstack import PROJECT, FakeOpenStack
 
-from seatrial.fixtures import clearing, openstack_refusals, servers_at_once
+from seatrial.fixtures import clearing, retry_after, servers_at_once
 from seatrial.fixtures.clearing import Clearing
 from seatrial.fixtures.ledger import Ledger, Opened
 from seatrial.fixtures.leftovers import found
@@ -30,7 +30,7 @@ def cloud(monkeypatch):
     monkeypatch.setattr(clearing, "POLL", 0.05)
     monkeypatch.setattr(clearing, "ASK_AGAIN", 0.2)
     monkeypatch.setattr(clearing, "ANSWER_PATIENCE", 1.0)
-    monkeypatch.setattr(openstack_refusals, "LONGEST_RETRY_AFTER", 0.05)
+    monkeypatch.setattr(retry_after, "LONGEST_S", 0.05)
     fake = FakeOpenStack()
     yield fake
     fake.close()

@@ -6,8 +6,9 @@ import pytest
 from fake_kubernetes import KUBECONFIG, FakeKubernetes
 
 from seatrial.fixtures import kubernetes_api, resources
-from seatrial.fixtures.kubernetes_api import KubernetesApi, Refused, Right
+from seatrial.fixtures.kubernetes_api import KubernetesApi, Refused
 from seatrial.fixtures.question import Unavailable
+from seatrial.fixtures.rights import Right
 from seatrial.fixtures.target import connect
 
 PODS = resources.path("pods", "n")

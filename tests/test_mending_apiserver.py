@@ -13,14 +13,14 @@ import time
 import pytest
 from real_apiserver import MARKS, bind, serving
 
+from seatrial.fixtures import resources
+from seatrial.fixtures.rights import Right
 from seatrial.plugins.remediation.change import Failed, Refused
 from seatrial.plugins.remediation.fields import Field
 from seatrial.plugins.remediation.files import FileEdit, Line
 from seatrial.plugins.remediation.guards import missing_rights
-from seatrial.plugins.remediation.hand import object_path
 from seatrial.plugins.remediation.lease import Lease
 from seatrial.plugins.remediation.objects import Delete, Patch, Restart
-from seatrial.plugins.remediation.risk import Right
 from seatrial.plugins.remediation.volumes import claim_definition, definition
 
 pytestmark = MARKS
@@ -46,13 +46,13 @@ def hand(server):
 
 
 def node(admin, name, **spec):
-    admin.delete(object_path("nodes", "", name))
+    admin.delete(resources.path("nodes", "", name))
     labels = {"kubernetes.io/hostname": name}
-    return admin.send("POST", object_path("nodes"), {"metadata": {"name": name, "labels": labels}, "spec": spec})
+    return admin.send("POST", resources.path("nodes"), {"metadata": {"name": name, "labels": labels}, "spec": spec})
 
 
 def deployment(admin, name, replicas=1):
-    admin.delete(object_path("deployments", "default", name))
+    admin.delete(resources.path("deployments", "default", name))
     labels = {"app": name}
     spec = {
         "replicas": replicas,
@@ -60,7 +60,7 @@ def deployment(admin, name, replicas=1):
         "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
     }
     item = {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
-    return admin.send("POST", object_path("deployments", "default"), item)
+    return admin.send("POST", resources.path("deployments", "default"), item)
 
 
 def uncordon(name):
@@ -75,11 +75,11 @@ def test_fields_are_patched_and_put_back(admin, hand):
     change = uncordon("n1")
     assert change.check(hand) is False
     change.apply(hand)
-    assert "unschedulable" not in admin.get(object_path("nodes", "", "n1"))["spec"]
+    assert "unschedulable" not in admin.get(resources.path("nodes", "", "n1"))["spec"]
     assert change.check(hand) is True
     change.apply(hand)
     assert change.undo(hand) is True
-    assert admin.get(object_path("nodes", "", "n1"))["spec"]["unschedulable"] is True
+    assert admin.get(resources.path("nodes", "", "n1"))["spec"]["unschedulable"] is True
     assert change.undo(hand) is False
 
 
@@ -95,10 +95,10 @@ def test_requests_that_were_not_there_are_made_with_their_parents(admin, hand):
         ),
     )  # fmt: skip
     change.apply(hand)
-    found = admin.get(object_path("deployments", "default", "d1"))["spec"]["template"]["spec"]["containers"][0]
+    found = admin.get(resources.path("deployments", "default", "d1"))["spec"]["template"]["spec"]["containers"][0]
     assert found["resources"] == {"requests": {"cpu": "100m"}, "limits": {"memory": "1Gi"}}
     change.undo(hand)
-    found = admin.get(object_path("deployments", "default", "d1"))["spec"]["template"]["spec"]["containers"][0]
+    found = admin.get(resources.path("deployments", "default", "d1"))["spec"]["template"]["spec"]["containers"][0]
     assert not any((found.get("resources") or {}).values())
 
 
@@ -123,12 +123,12 @@ def test_a_write_in_between_is_noticed_by_the_version(admin, hand):
         reads.append(path)
         if len(reads) == 1:
             patch = {"metadata": {"annotations": {"somebody": "else"}}}
-            admin.send("PATCH", object_path("nodes", "", "n2"), patch, "application/merge-patch+json")
+            admin.send("PATCH", resources.path("nodes", "", "n2"), patch, "application/merge-patch+json")
         return found
 
     hand.get = get_and_let_others_write
     change.apply(hand)
-    live = admin.get(object_path("nodes", "", "n2"))
+    live = admin.get(resources.path("nodes", "", "n2"))
     assert "unschedulable" not in live["spec"]
     assert live["metadata"]["annotations"]["somebody"] == "else"
     assert len(reads) > 1, "it was read anew"
@@ -147,10 +147,10 @@ def test_a_patch_that_the_server_finds_invalid_is_no_conflict(admin, hand):
 def test_a_line_of_a_secret_is_written_and_nothing_else_of_it(admin, hand):
     import base64  # noqa: PLC0415 - of this test alone
 
-    admin.delete(object_path("secrets", "default", "s"))
+    admin.delete(resources.path("secrets", "default", "s"))
     text = "A = 1\nKEY = sesame\nB = 2\n"
     data = {"f.conf": base64.b64encode(text.encode()).decode()}
-    admin.send("POST", object_path("secrets", "default"), {"metadata": {"name": "s"}, "data": data})
+    admin.send("POST", resources.path("secrets", "default"), {"metadata": {"name": "s"}, "data": data})
     change = FileEdit(
         offender="s: x", resource="secrets", namespace="default", name="s", file="f.conf",
         lines=(Line("B = 2", "B = 3"), Line("A = 1", "")),
@@ -158,7 +158,7 @@ def test_a_line_of_a_secret_is_written_and_nothing_else_of_it(admin, hand):
     change.apply(hand)
 
     def said():
-        return base64.b64decode(admin.get(object_path("secrets", "default", "s"))["data"]["f.conf"]).decode()
+        return base64.b64decode(admin.get(resources.path("secrets", "default", "s"))["data"]["f.conf"]).decode()
 
     assert said() == "KEY = sesame\nB = 3\n"
     change.undo(hand)
@@ -168,20 +168,20 @@ def test_a_line_of_a_secret_is_written_and_nothing_else_of_it(admin, hand):
 
 def test_a_pod_of_another_uid_is_not_deleted(admin, hand):
     spec = {"containers": [{"name": "c", "image": "i"}]}
-    admin.delete(object_path("pods", "default", "p"))
-    made = admin.send("POST", object_path("pods", "default"), {"metadata": {"name": "p"}, "spec": spec})
+    admin.delete(resources.path("pods", "default", "p"))
+    made = admin.send("POST", resources.path("pods", "default"), {"metadata": {"name": "p"}, "spec": spec})
     gone = Delete(offender="p: x", name="p", namespace="default", uid="another")
     gone.apply(hand)
-    assert admin.get(object_path("pods", "default", "p"))["metadata"]["uid"] == made["metadata"]["uid"]
+    assert admin.get(resources.path("pods", "default", "p"))["metadata"]["uid"] == made["metadata"]["uid"]
     with pytest.raises(Refused, match="is another one than was judged"):
-        hand.delete(object_path("pods", "default", "p"), "another")
+        hand.delete(resources.path("pods", "default", "p"), "another")
 
 
 def test_a_rollout_is_waited_for_by_its_generation(admin, hand):
     deployment(admin, "d4")
     restart = Restart(offender="d4: x", resource="deployments", namespace="default", name="d4")
     restart.apply(hand)
-    live = admin.get(object_path("deployments", "default", "d4"))
+    live = admin.get(resources.path("deployments", "default", "d4"))
     assert "kubectl.kubernetes.io/restartedAt" in live["spec"]["template"]["metadata"]["annotations"]
     assert restart.unsettled(hand) == "the rollout has not begun", "no controller runs here"
 
@@ -204,7 +204,7 @@ def test_two_runs_do_not_hold_the_lease_at_once(server):
 
 
 def test_a_lease_that_is_taken_away_stops_its_run(server, admin):
-    path = object_path("leases", "kube-system", "seatrial")
+    path = resources.path("leases", "kube-system", "seatrial")
     with Lease(server.hand(), "run-1", 0.6) as lease:
         live = admin.get(path)
         live["spec"]["holderIdentity"] = "thief"
@@ -286,12 +286,12 @@ def test_a_binding_that_was_taken_away_may_be_given_back(server, admin):
     subjects = [{"kind": "ServiceAccount", "name": "argo", "namespace": "default"}]
     metadata = {"name": "argo", "labels": {"a": "b"}}
     binding = {"metadata": metadata, "roleRef": reference, "subjects": subjects}
-    admin.send("POST", object_path("clusterrolebindings"), binding)
+    admin.send("POST", resources.path("clusterrolebindings"), binding)
     hand = server.hand()
-    path = object_path("clusterrolebindings", "", "argo")
+    path = resources.path("clusterrolebindings", "", "argo")
     kept = definition(hand.get(path), ("roleRef", "subjects"))
     hand.delete(path)
-    hand.send("POST", object_path("clusterrolebindings"), kept)
+    hand.send("POST", resources.path("clusterrolebindings"), kept)
     live = admin.get(path)
     assert (live["roleRef"], live["subjects"], live["metadata"]["labels"]) == (reference, subjects, {"a": "b"})
 
@@ -300,14 +300,14 @@ def test_a_claim_is_made_anew_from_what_was_kept_of_it(server, admin):
     hand = server.hand()
     spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "x", "resources": {"requests": {"storage": "16Mi"}}}
     metadata = {"name": "v", "labels": {"a": "b"}, "annotations": {"meta.helm.sh/release-name": "ironic"}}
-    hand.send("POST", object_path("persistentvolumeclaims", "default"), {"metadata": metadata, "spec": spec})
-    path = object_path("persistentvolumeclaims", "default", "v")
+    hand.send("POST", resources.path("persistentvolumeclaims", "default"), {"metadata": metadata, "spec": spec})
+    path = resources.path("persistentvolumeclaims", "default", "v")
     kept = claim_definition(hand.get(path))
     hand.delete(path)
     admin.send("PATCH", path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
     assert hand.get(path) is None
     made = {**kept, "spec": {**kept["spec"], "accessModes": ["ReadWriteMany"]}}
-    hand.send("POST", object_path("persistentvolumeclaims", "default"), made)
+    hand.send("POST", resources.path("persistentvolumeclaims", "default"), made)
     live = admin.get(path)
     assert live["spec"]["accessModes"] == ["ReadWriteMany"]
     assert live["metadata"]["labels"] == {"a": "b"}

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from seatrial.fixtures import retry_after
 from seatrial.fixtures.bundle import moment
 from seatrial.fixtures.cluster import PODS
 from seatrial.fixtures.openstack_catalogue import ENDPOINTS, TOKEN, Catalogue
@@ -14,7 +15,6 @@ from seatrial.fixtures.openstack_consistency import CHANGED, MIGRATIONS, PORTS, 
 from seatrial.fixtures.openstack_network import ADDRESSES, Network
 from seatrial.fixtures.openstack_placement import ALLOCATIONS, PROVIDERS
 from seatrial.fixtures.openstack_quota import PROJECTS, SERVERS_AFTER, SERVERS_USED, Quotas
-from seatrial.fixtures.openstack_refusals import wait
 from seatrial.fixtures.openstack_services import AGENTS, Services
 from seatrial.fixtures.question import Answer, NotConcerned, Unavailable
 from seatrial.fixtures.settings import load_profile
@@ -187,4 +187,4 @@ def test_addresses_are_counted_over_all_subnets_of_one_version():
     ("asked", "seconds"), [("3", 3.0), ("600", 10.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 1.0), (None, 1.0)]
 )
 def test_a_retry_after_is_obeyed_within_bounds_and_a_date_is_a_second(asked, seconds):
-    assert wait(asked) == seconds
+    assert retry_after.seconds(asked) == seconds

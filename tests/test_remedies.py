@@ -192,7 +192,7 @@ def test_the_rights_of_changes_are_those_that_are_declared(before, demands):
         except (NotConcerned, Unavailable):
             continue
         for change in found:
-            needed = {right.anywhere for right in change.rights}
+            needed = {right.within("") for right in change.rights}
             assert needed <= set(remedy.rights), (claim, needed)
             assert change.level <= remedy.risk or change.level in (Risk.MANUAL, Risk.DISRUPTIVE), claim
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pika
 import pytest
-from real_broker import SERVER, RealBroker
 from rpc_parties import PATIENCE, Ours, at, scenario
 
 from seatrial.fixtures.load.rpc import envelope
@@ -32,17 +31,10 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory):
-    if not SERVER:
-        pytest.skip("rabbitmq-server is not installed here")
-    if sys.executable == PYTHON and importlib.util.find_spec("oslo_messaging") is None:
-        pytest.skip("oslo.messaging is not installed here: pip install 'seatrial[dev]'")
-    broker = RealBroker(tmp_path_factory.mktemp("rabbitmq"))
-    try:
-        yield broker.start()
-    finally:
-        broker.stop()
+pytestmark = pytest.mark.skipif(
+    sys.executable == PYTHON and importlib.util.find_spec("oslo_messaging") is None,
+    reason="oslo.messaging is not installed here: pip install 'seatrial[dev]'",
+)
 
 
 @pytest.fixture

@@ -178,8 +178,10 @@ def lock() -> None:
         # Whose client ends gives its locks back at once.
         _start(pod, f"{{ echo 'lock tables nova_cell1.instances write;'; sleep 900; }} | {_CLIENT}")
 
+    held = "show open tables in nova_cell1 where `table` = 'instances' and in_use > 0"
+
     def free() -> str | None:
-        unlocked = [pod for pod in _MEMBERS if not _ask(pod, "show open tables in nova_cell1 where in_use > 0")]
+        unlocked = [pod for pod in _MEMBERS if not _ask(pod, held)]
         return ", ".join(unlocked) or None
 
     wait_until("the servers to be locked", free, timeout=_PATIENCE, interval=0.5)

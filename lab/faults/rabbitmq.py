@@ -30,10 +30,15 @@ def _default_watermark() -> None:
     ctl("set_vm_memory_high_watermark", "0.4")
 
 
-def _limit_disk(*limit: str) -> None:
+def _free_disk() -> int:
     # A broker that could not run df when it started, as on a machine that had much to do, tries it again after two
-    # minutes. Until then it says yes to any limit, and heeds none.
+    # minutes. Until then it knows no figure, says yes to any limit, and heeds none.
     wait_for("RabbitMQ to watch its disk", f"is_integer({_FREE})", timeout=_WATCHES_WITHIN_S)
+    return int(evaluate(_FREE))
+
+
+def _limit_disk(*limit: str) -> None:
+    _free_disk()
     ctl("set_disk_free_limit", *limit)
 
 
@@ -63,9 +68,9 @@ def _empty_volume() -> None:
 @fault("rabbitmq-volume-full", trips="RMQ-06", parts="rabbitmq", heal=_empty_volume)
 def _full_volume() -> None:
     """The volume of RabbitMQ is full, and nobody can publish."""
-    filler = int(evaluate(_FREE)) - _DISK_LIMIT + 8 * _MEBIBYTE
+    filler = _free_disk() - _DISK_LIMIT + 8 * _MEBIBYTE
     in_pod(POD, "fallocate", "-l", str(filler), _FILLER)
-    ctl("set_disk_free_limit", str(_DISK_LIMIT))  # makes the monitor look now
+    _limit_disk(str(_DISK_LIMIT))  # makes the monitor look now
     wait_for("RabbitMQ's disk alarm", _ALARMED)
 
 

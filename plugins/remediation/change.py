@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from seatrial.plugins.remediation.risk import Right, Risk
+from seatrial.fixtures.rights import Right
+from seatrial.plugins.remediation.risk import Risk
 
 if TYPE_CHECKING:
     from seatrial.plugins.remediation.hand import Hand

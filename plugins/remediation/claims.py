@@ -5,8 +5,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from seatrial.fixtures import resources
 from seatrial.plugins.remediation.change import Refused
-from seatrial.plugins.remediation.hand import object_path
 from seatrial.plugins.remediation.volumes import BLOCK, DEFAULT_CLASS, SHARED, annotations_of
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Claims:
         self._hand.wait_until(f"claim {name} to be gone", lambda: "it is still there" if self.get(name) else "")
 
     def _path(self, name: str = "") -> str:
-        return object_path("persistentvolumeclaims", self._namespace, name)
+        return resources.path("persistentvolumeclaims", self._namespace, name)
 
 
 def class_for(hand: Hand, name: str, mode: str) -> str:
@@ -60,7 +60,7 @@ def class_for(hand: Hand, name: str, mode: str) -> str:
 
     Raises `Refused` where there is none, or where its volumes cannot be mounted as the access mode wants it.
     """
-    classes = {c["metadata"]["name"]: c for c in (hand.get(object_path("storageclasses")) or {})["items"]}
+    classes = {c["metadata"]["name"]: c for c in (hand.get(resources.path("storageclasses")) or {})["items"]}
     if not name:
         default = [n for n, c in classes.items() if annotations_of(c).get(DEFAULT_CLASS) == "true"]
         if not default:

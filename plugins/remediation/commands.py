@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from seatrial.fixtures.rights import Right
 from seatrial.plugins.remediation.change import Change, Refused
 from seatrial.plugins.remediation.hand import Where
-from seatrial.plugins.remediation.risk import EXEC, Right
+from seatrial.plugins.remediation.risk import EXEC
 
 if TYPE_CHECKING:
     from seatrial.plugins.remediation.hand import Hand

@@ -11,7 +11,8 @@ import msgspec
 
 from seatrial.fixtures.cluster import NODES, PODS, SECRETS, WORKLOADS
 from seatrial.fixtures.fact import built, questions_of
-from seatrial.plugins.remediation.risk import Right, Risk
+from seatrial.fixtures.rights import Right
+from seatrial.plugins.remediation.risk import Risk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from seatrial.fixtures import resources
+from seatrial.fixtures.rights import Right
 from seatrial.plugins.remediation.change import Change, Failed, Refused
-from seatrial.plugins.remediation.hand import JSON_PATCH, Conflict, Where, object_path
-from seatrial.plugins.remediation.risk import EXEC, Right
+from seatrial.plugins.remediation.hand import JSON_PATCH, Conflict, Where
+from seatrial.plugins.remediation.risk import EXEC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +67,7 @@ class FileEdit(Change, frozen=True, kw_only=True, tag="file"):
         return self._write(hand, _inverse(self.lines))
 
     def _read(self, hand: Hand) -> dict[str, Any]:
-        live = hand.get(object_path(self.resource, self.namespace, self.name))
+        live = hand.get(resources.path(self.resource, self.namespace, self.name))
         if live is None or self.file not in (live.get("data") or {}):
             raise Refused(f"{self._whom} has no {self.file} any more")
         return live
@@ -142,7 +144,7 @@ class FileRestored(Change, frozen=True, kw_only=True, tag="restored file"):
 
     def check(self, hand: Hand) -> bool:
         """See whether somebody filled it meanwhile."""
-        live = hand.get(object_path(self.resource, self.namespace, self.name))
+        live = hand.get(resources.path(self.resource, self.namespace, self.name))
         if live is None:
             raise Refused(f"secret {self.namespace}/{self.name} is gone since it was judged")
         return bool(base64.b64decode((live.get("data") or {}).get(self.file) or "").strip())
@@ -167,7 +169,7 @@ class FileRestored(Change, frozen=True, kw_only=True, tag="restored file"):
 
 def written(hand: Hand, resource: str, namespace: str, name: str, file: str, edit: Callable[[str], str | None]) -> bool:
     """Write what `edit` makes of a file, None for no change, provided that nobody writes in between."""
-    path = object_path(resource, namespace, name)
+    path = resources.path(resource, namespace, name)
     for _ in range(_ATTEMPTS):
         live = hand.get(path)
         if live is None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial.fixtures.fact import built
 from seatrial.fixtures.question import NotConcerned, Unavailable
+from seatrial.fixtures.rights import Right
 from seatrial.plugins.offenders import identity
 from seatrial.plugins.remediation.change import Refused
 from seatrial.plugins.remediation.pause import paused
-from seatrial.plugins.remediation.risk import OF_EVERY_RUN, Right, Risk
+from seatrial.plugins.remediation.risk import OF_EVERY_RUN, Risk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -11,10 +11,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from seatrial.fixtures import kubernetes_api, podexec
+from seatrial.fixtures import kubernetes_api, podexec, resources
 from seatrial.fixtures.kubernetes_api import KubernetesApi
 from seatrial.fixtures.question import Unavailable
-from seatrial.fixtures.resources import PATHS
 from seatrial.fixtures.settings import OpenStackLogin
 from seatrial.plugins.remediation.change import Failed, Refused
 
@@ -22,17 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from seatrial.fixtures.question import Answer
+    from seatrial.fixtures.rights import Right
     from seatrial.fixtures.tenant_session import Session
-    from seatrial.plugins.remediation.risk import Right
 
 PATIENCE = 30.0
 """Seconds that one request may take."""
 EXEC_PATIENCE = 120.0
 """Seconds that one command in a pod may take."""
 
-_ALSO = {
-    "clusterrolebindings": "/apis/rbac.authorization.k8s.io/v1",
-}
 JSON_PATCH = "application/json-patch+json"
 
 _INVALID, _FORBIDDEN = 422, 403
@@ -59,19 +55,6 @@ class Where(msgspec.Struct, frozen=True, kw_only=True):
         inside = f" -c {self.container}" if self.container else ""
         given = " -i" if stdin else ""
         return f"kubectl -n {self.namespace} exec{given} {self.spelled}{inside} -- {shlex.join(argv)}"
-
-
-def object_path(kind: str, namespace: str = "", name: str = "") -> str:
-    """Return the API's path of an object, or of the list of its kind."""
-    api = PATHS.get(kind) or _ALSO[kind]
-    place = f"{api}/namespaces/{namespace}/{kind}" if namespace else f"{api}/{kind}"
-    return f"{place}/{name}" if name else place
-
-
-def group_of(kind: str) -> str:
-    """Return the API group of a kind; empty for the core."""
-    api = PATHS.get(kind) or _ALSO[kind]
-    return api.split("/")[2] if api.startswith("/apis/") else ""
 
 
 class Hand:
@@ -152,7 +135,7 @@ class Hand:
         """Return the pod that is meant. Raises `Failed` where none is ready."""
         if where.pod:
             return where.pod
-        path = f"{object_path('pods', where.namespace)}?labelSelector={quote(where.selector)}"
+        path = f"{resources.path('pods', where.namespace)}?labelSelector={quote(where.selector)}"
         for pod in (self.get(path) or {}).get("items", []):
             conditions = (pod.get("status") or {}).get("conditions") or []
             if any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions):
@@ -189,9 +172,8 @@ class Hand:
 
     def may(self, right: Right) -> bool:
         """Ask the API server whether these credentials have a right. Raises `Failed`."""
-        asked = kubernetes_api.Right(right.verb, right.group, right.resource, right.subresource)
         with _told_as_failed():
-            return self._api.may(asked, right.namespace)
+            return self._api.may(right)
 
     def close(self) -> None:
         """Let go of the connections."""

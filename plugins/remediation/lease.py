@@ -7,8 +7,9 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from seatrial.fixtures import resources
 from seatrial.plugins.remediation.change import Failed, Refused
-from seatrial.plugins.remediation.hand import Conflict, object_path
+from seatrial.plugins.remediation.hand import Conflict
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -54,7 +55,7 @@ class Lease:
 
     @property
     def _path(self) -> str:
-        return object_path("leases", NAMESPACE, NAME)
+        return resources.path("leases", NAMESPACE, NAME)
 
     def _read(self) -> dict[str, Any] | None:
         return self._hand.get(self._path)
@@ -71,7 +72,7 @@ class Lease:
         new = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
         try:
             if live is None:
-                self._hand.send("POST", object_path("leases", NAMESPACE), new)
+                self._hand.send("POST", resources.path("leases", NAMESPACE), new)
                 return
             other = _holder(live)
             if other and other != self._holder and _fresh(live):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from seatrial.plugins.remediation.change import Change, Refused
 
 if TYPE_CHECKING:
+    from seatrial.fixtures.rights import Right
     from seatrial.plugins.remediation.hand import Hand
-    from seatrial.plugins.remediation.risk import Right
 
 
 class ByHand(Change, frozen=True, kw_only=True, tag="by hand"):

@@ -10,11 +10,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from seatrial.fixtures import resources
 from seatrial.plugins.remediation import volume_copy
 from seatrial.plugins.remediation.change import Failed, Refused
 from seatrial.plugins.remediation.claims import Claims, class_for
 from seatrial.plugins.remediation.guards import lacking
-from seatrial.plugins.remediation.hand import object_path
 from seatrial.plugins.remediation.objects import pods_missing
 from seatrial.plugins.remediation.volumes import (
     BACKUP,
@@ -155,10 +155,10 @@ class Migration:
             )
             lines.append(f"persistentvolumeclaim {self._wanted.namespace}/{claim}: {now} -> {target}")
         for name, count in self._wanted.workloads.items():
-            live = self._hand.get(object_path("statefulsets", self._wanted.namespace, name))
+            live = self._hand.get(resources.path("statefulsets", self._wanted.namespace, name))
             now = live["spec"].get("replicas") if live else "not there"
             lines.append(f"statefulset {self._wanted.namespace}/{name}: {now} -> 0 -> {count} replicas")
-        binding = self._hand.get(object_path("clusterrolebindings", "", self._wanted.binding))
+        binding = self._hand.get(resources.path("clusterrolebindings", "", self._wanted.binding))
         there = "taken away and given back" if binding else "not there: nothing to take away"
         lines.append(f"clusterrolebinding {self._wanted.binding}: {there}")
         return lines
@@ -173,23 +173,23 @@ class Migration:
         return known.found if known else {}
 
     def _look_at_binding(self) -> dict[str, Any]:
-        live = self._hand.get(object_path("clusterrolebindings", "", self._wanted.binding))
+        live = self._hand.get(resources.path("clusterrolebindings", "", self._wanted.binding))
         return {"binding": definition(live, ("roleRef", "subjects")) if live else None}
 
     def _delete_binding(self, _found: dict[str, Any]) -> dict[str, Any]:
-        self._hand.delete(object_path("clusterrolebindings", "", self._wanted.binding))
+        self._hand.delete(resources.path("clusterrolebindings", "", self._wanted.binding))
         return {}
 
     def _restore_binding(self, _found: dict[str, Any]) -> dict[str, Any]:
         binding = self._found("take ArgoCD's write access away").get("binding")
-        if binding and self._hand.get(object_path("clusterrolebindings", "", self._wanted.binding)) is None:
-            self._hand.send("POST", object_path("clusterrolebindings"), binding)
+        if binding and self._hand.get(resources.path("clusterrolebindings", "", self._wanted.binding)) is None:
+            self._hand.send("POST", resources.path("clusterrolebindings"), binding)
         return {}
 
     def _look_at_replicas(self) -> dict[str, Any]:
         found = {}
         for name in self._wanted.workloads:
-            live = self._hand.get(object_path("statefulsets", self._wanted.namespace, name))
+            live = self._hand.get(resources.path("statefulsets", self._wanted.namespace, name))
             if live is None:
                 raise Refused(f"there is no statefulset {self._wanted.namespace}/{name}")
             found[name] = live["spec"].get("replicas", 1)
@@ -214,11 +214,11 @@ class Migration:
         return {}
 
     def _scale(self, name: str, count: int) -> None:
-        path = object_path("statefulsets", self._wanted.namespace, name)
+        path = resources.path("statefulsets", self._wanted.namespace, name)
         self._hand.send("PATCH", path, {"spec": {"replicas": count}}, "application/merge-patch+json")
 
     def _pods_of(self, name: str) -> str:
-        live = self._hand.get(object_path("statefulsets", self._wanted.namespace, name)) or {}
+        live = self._hand.get(resources.path("statefulsets", self._wanted.namespace, name)) or {}
         left = (live.get("status") or {}).get("replicas", 0)
         return f"{left} pods are left" if left else ""
 
@@ -234,12 +234,12 @@ class Migration:
     def _back_up(self, found: dict[str, Any]) -> dict[str, Any]:
         text = json.dumps(found["claims"], indent=1)
         self._journal.path.with_name(f"{self._journal.path.stem}-claims.json").write_text(text)
-        path = object_path("configmaps", self._wanted.namespace, BACKUP)
+        path = resources.path("configmaps", self._wanted.namespace, BACKUP)
         data = {"claims.json": text}
         if self._hand.get(path) is None:
             metadata = {"name": BACKUP, "namespace": self._wanted.namespace}
             backup = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-            self._hand.send("POST", object_path("configmaps", self._wanted.namespace), backup)
+            self._hand.send("POST", resources.path("configmaps", self._wanted.namespace), backup)
         else:
             self._hand.send("PATCH", path, {"data": data}, "application/merge-patch+json")
         return {}
@@ -249,7 +249,7 @@ class Migration:
         found = self._found("back up the claims", FORWARD).get("claims")
         if found:
             return dict(found)
-        live = self._hand.get(object_path("configmaps", self._wanted.namespace, BACKUP))
+        live = self._hand.get(resources.path("configmaps", self._wanted.namespace, BACKUP))
         return dict(json.loads(live["data"]["claims.json"])) if live else {}
 
     def _make_temporary(self, _found: dict[str, Any]) -> dict[str, Any]:

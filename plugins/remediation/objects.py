@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from seatrial.fixtures import resources
+from seatrial.fixtures.rights import Right
 from seatrial.plugins.remediation.change import Change, Failed, Refused
 from seatrial.plugins.remediation.fields import Field, inverse, operations, pointer, value_at
-from seatrial.plugins.remediation.hand import JSON_PATCH, Conflict, group_of, object_path
-from seatrial.plugins.remediation.risk import DELETE_PODS, Right
+from seatrial.plugins.remediation.hand import JSON_PATCH, Conflict
+from seatrial.plugins.remediation.risk import DELETE_PODS
 
 if TYPE_CHECKING:
     from seatrial.plugins.remediation.hand import Hand
@@ -47,7 +49,7 @@ class Patch(Change, frozen=True, kw_only=True, tag="patch"):
     @property
     def rights(self) -> tuple[Right, ...]:
         """To patch the object."""
-        return (Right("patch", group_of(self.resource), self.resource, "", self.namespace),)
+        return (Right("patch", resources.group(self.resource), self.resource, "", self.namespace),)
 
     def check(self, hand: Hand) -> bool:
         """Compare the fields with what was judged."""
@@ -71,7 +73,7 @@ class Patch(Change, frozen=True, kw_only=True, tag="patch"):
 
     @property
     def _path(self) -> str:
-        return object_path(self.resource, self.namespace, self.name)
+        return resources.path(self.resource, self.namespace, self.name)
 
     @property
     def _whom(self) -> str:
@@ -144,13 +146,13 @@ class Delete(Change, frozen=True, kw_only=True, tag="delete"):
 
     def check(self, hand: Hand) -> bool:
         """See whether it is the pod that was judged."""
-        live = hand.get(object_path("pods", self.namespace, self.name))
+        live = hand.get(resources.path("pods", self.namespace, self.name))
         return live is None or live["metadata"].get("uid") != self.uid
 
     def apply(self, hand: Hand) -> None:
         """Delete that pod and no other of its name."""
         if not self.check(hand):
-            hand.delete(object_path("pods", self.namespace, self.name), self.uid)
+            hand.delete(resources.path("pods", self.namespace, self.name), self.uid)
 
     def undo(self, hand: Hand) -> bool:
         """Nothing is to be undone."""
@@ -159,7 +161,7 @@ class Delete(Change, frozen=True, kw_only=True, tag="delete"):
 
     def unsettled(self, hand: Hand) -> str:
         """Wait until the pod is gone and its workload is whole again."""
-        live = hand.get(object_path("pods", self.namespace, self.name))
+        live = hand.get(resources.path("pods", self.namespace, self.name))
         if live is not None and live["metadata"].get("uid") == self.uid:
             return f"pod {self.namespace}/{self.name} has not ended"
         if not self.workload:
@@ -204,7 +206,7 @@ class Restart(Change, frozen=True, kw_only=True, tag="restart"):
         """To patch the workload or to delete its pods."""
         if self.pods:
             return (msgspec.structs.replace(DELETE_PODS, namespace=self.namespace),)
-        return (Right("patch", group_of(self.resource), self.resource, "", self.namespace),)
+        return (Right("patch", resources.group(self.resource), self.resource, "", self.namespace),)
 
     @property
     def restarts(self) -> bool:
@@ -213,7 +215,7 @@ class Restart(Change, frozen=True, kw_only=True, tag="restart"):
 
     def check(self, hand: Hand) -> bool:
         """A restart is never made already."""
-        if hand.get(object_path(self.resource, self.namespace, self.name)) is None:
+        if hand.get(resources.path(self.resource, self.namespace, self.name)) is None:
             raise Refused(f"{self.resource.removesuffix('s')} {self.namespace}/{self.name} is gone since it was judged")
         return False
 
@@ -222,14 +224,14 @@ class Restart(Change, frozen=True, kw_only=True, tag="restart"):
         if not self.pods:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             template = {"spec": {"template": {"metadata": {"annotations": {_RESTARTED: now}}}}}
-            path = object_path(self.resource, self.namespace, self.name)
+            path = resources.path(self.resource, self.namespace, self.name)
             hand.send("PATCH", path, template, "application/strategic-merge-patch+json")
             return
         for pod in self.pods:
             self._replaced(hand, pod)
 
     def _replaced(self, hand: Hand, pod: str) -> None:
-        path = object_path("pods", self.namespace, pod)
+        path = resources.path("pods", self.namespace, pod)
         live = hand.get(path)
         uid = live["metadata"]["uid"] if live else ""
         hand.wait_until(f"{self.resource.removesuffix('s')} {self.name} to be whole", lambda: self._left(hand))
@@ -261,7 +263,7 @@ class Restart(Change, frozen=True, kw_only=True, tag="restart"):
 
 def rollout_left(hand: Hand, resource: str, namespace: str, name: str) -> str:
     """Return what a rollout still has to do, as `kubectl rollout status` would; empty when it is over."""
-    live = hand.get(object_path(resource, namespace, name))
+    live = hand.get(resources.path(resource, namespace, name))
     if live is None:
         return f"{resource.removesuffix('s')} {namespace}/{name} is gone"
     status, spec = live.get("status") or {}, live.get("spec") or {}
@@ -282,7 +284,7 @@ def rollout_left(hand: Hand, resource: str, namespace: str, name: str) -> str:
 
 def pods_missing(hand: Hand, resource: str, namespace: str, name: str) -> str:
     """Return how many pods of a workload are not ready, whatever their revision; empty when all are."""
-    live = hand.get(object_path(resource, namespace, name))
+    live = hand.get(resources.path(resource, namespace, name))
     if live is None:
         return f"{resource.removesuffix('s')} {namespace}/{name} is gone"
     status, spec = live.get("status") or {}, live.get("spec") or {}

@@ -9,9 +9,9 @@ from seatrial.fixtures.tenant_session import Refused as ApiRefused
 from seatrial.plugins.remediation.change import Change, Failed, Refused
 
 if TYPE_CHECKING:
+    from seatrial.fixtures.rights import Right
     from seatrial.fixtures.tenant_session import Session
     from seatrial.plugins.remediation.hand import Hand
-    from seatrial.plugins.remediation.risk import Right
 
 _OPTIONS = {"port": "ports"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-import msgspec
+from seatrial.fixtures.rights import Right
 
 
 class Risk(IntEnum):
@@ -28,26 +28,6 @@ class Risk(IntEnum):
     def of(cls, word: str) -> Risk:
         """Return the risk that goes by a word. Raises KeyError."""
         return cls[word.upper().replace("-", "_")]
-
-
-class Right(msgspec.Struct, frozen=True, order=True):
-    """What Kubernetes must allow: a verb on a resource, in one namespace or (empty) in any."""
-
-    verb: str
-    group: str
-    resource: str
-    subresource: str = ""
-    namespace: str = ""
-
-    @property
-    def anywhere(self) -> Right:
-        """The same right without its namespace, as a ClusterRole grants it."""
-        return msgspec.structs.replace(self, namespace="")
-
-    def __str__(self) -> str:
-        what = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
-        group = f".{self.group}" if self.group else ""
-        return f"{self.verb} {what}{group}" + (f" in {self.namespace}" if self.namespace else "")
 
 
 EXEC = Right("create", "", "pods", "exec")

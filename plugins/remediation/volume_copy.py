@@ -6,9 +6,9 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from seatrial.fixtures import resources
+from seatrial.fixtures.rights import Right
 from seatrial.plugins.remediation.change import Failed, Refused
-from seatrial.plugins.remediation.hand import object_path
-from seatrial.plugins.remediation.risk import Right
 
 if TYPE_CHECKING:
     from seatrial.plugins.remediation.hand import Hand
@@ -53,9 +53,11 @@ def copied(hand: Hand, namespace: str, source: str, target: str, image: str, too
     if tool == "pv-migrate":
         _by_pv_migrate(hand, namespace, source, target)
     name = f"seatrial-copy-{source}"[:63]
-    path = object_path("jobs", namespace, name)
+    path = resources.path("jobs", namespace, name)
     _cleared(hand, path, namespace, name)
-    hand.send("POST", object_path("jobs", namespace), _job(namespace, name, source, target, image, copy=tool == "job"))
+    hand.send(
+        "POST", resources.path("jobs", namespace), _job(namespace, name, source, target, image, copy=tool == "job")
+    )
     hand.wait_until(f"job {namespace}/{name}", lambda: _running(hand, path))
     said = _message(hand, namespace, name).split()
     live = hand.get(path) or {}
@@ -111,7 +113,7 @@ def _message(hand: Hand, namespace: str, name: str) -> str:
 
 
 def _pods(namespace: str, name: str) -> str:
-    return f"{object_path('pods', namespace)}?labelSelector={LABEL}%3D{name}"
+    return f"{resources.path('pods', namespace)}?labelSelector={LABEL}%3D{name}"
 
 
 def _job(namespace: str, name: str, source: str, target: str, image: str, *, copy: bool) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from seatrial.fixtures.rights import Right
 from seatrial.plugins.remediation import volume_copy
-from seatrial.plugins.remediation.risk import OF_EVERY_RUN, Right
+from seatrial.plugins.remediation.risk import OF_EVERY_RUN
 
 if TYPE_CHECKING:
     from seatrial.plugins.remediation.journal import Contents

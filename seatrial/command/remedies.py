@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 from seatrial.plugins.remediation.declaration import load
-from seatrial.plugins.remediation.risk import OF_EVERY_RUN, Right, Risk
+from seatrial.plugins.remediation.risk import OF_EVERY_RUN, Risk
 from seatrial.plugins.remediation.volumes import RIGHTS as OF_THE_MIGRATION
+
+if TYPE_CHECKING:
+    from seatrial.fixtures.rights import Right
 
 _OPENING = """\
 # The remedies
