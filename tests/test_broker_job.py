@@ -252,7 +252,7 @@ def test_what_is_missing_is_told_before_anything_is_made(cloud, broker, tmp_path
     done, entries = judged(tmp_path, "LOAD-01", pods=1)
     assert done.returncode == 10
     reason = entries["LOAD-01"]["reason"]
-    assert "rights in namespace openstack that are missing: create jobs, get pods/log;" in reason
+    assert "rights in namespace openstack that are missing: create jobs.batch, get pods/log;" in reason
     assert "docs/clusterrole-load.yaml" in reason
     settings = tmp_path / "seatrial.toml"
     settings.write_text(settings.read_text().partition("[clouds.test.load_pods]")[0])
@@ -432,7 +432,8 @@ def test_a_real_api_server_takes_the_job_from_who_has_the_documented_rights(serv
 @MARKS[1]
 def test_a_real_api_server_names_the_rights_of_who_may_only_read(server, ledger):
     with pytest.raises(
-        Unavailable, match="missing: create jobs, delete jobs, patch jobs, create secrets, delete secrets;"
+        Unavailable,
+        match=r"missing: create jobs\.batch, delete jobs\.batch, patch jobs\.batch, create secrets, delete secrets;",
     ):
         BrokerJob(client_of(server, "reader"), ledger, LoadPods(image=IMAGE), "default")
 
