@@ -59,14 +59,14 @@ class Gate:
     """A gate of the lab about one claim."""
 
     def __init__(self, kubeconfig, folder, *options):
-        verdict = folder / f"verdict-{time.time_ns()}.json"
+        self.verdict = folder / f"verdict-{time.time_ns()}.json"
         command = [*SEATRIAL, "gate", "--cloud", "lab", "--kubeconfig", str(kubeconfig)]
         run = subprocess.run(
-            [*command, "--evidence", "evidence", "--verdict", str(verdict), *options],
+            [*command, "--evidence", "evidence", "--verdict", str(self.verdict), *options],
             capture_output=True, text=True, timeout=LIMIT, check=False, cwd=folder,
         )  # fmt: skip
         self.status, self.said = run.returncode, run.stdout + run.stderr
-        self.entries = json.loads(verdict.read_text())["invariants"] if verdict.exists() else []
+        self.entries = json.loads(self.verdict.read_text())["invariants"] if self.verdict.exists() else []
 
     def outcome(self, claim):
         return next(entry["outcome"] for entry in self.entries if entry["id"] == claim)

@@ -684,6 +684,49 @@ def test_a_run_that_was_killed_is_gone_on_with_by_its_journal(lab, kubernetes):
     ]
 
 
+def left_after(lab, lines):
+    """Have a run mend, and leave its journal as if it had been killed after so many of its lines."""
+    assert lab.judge("--remedy=safe", "--journal", "j.jsonl").status == 0
+    path = lab.trial.folder / "j.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:lines]))
+    return [json.loads(line)["what"] for line in path.read_text().splitlines()]
+
+
+def test_a_run_that_was_killed_after_its_last_change_is_gone_on_with_though_nothing_is_violated(lab, kubernetes):
+    kubernetes.pod("p")
+    kubernetes.node("n1", cordoned=True)
+    assert left_after(lab, 2) == ["opened", "intended"]
+    assert lab.judge().status == 0
+    run = lab.judge("--remedy=safe", "--journal", "j.jsonl")
+    assert run.status == 0, run.text
+    assert "going on with what was cut off: kubectl uncordon n1" in run.text
+    *_, last = [json.loads(line) for line in (lab.trial.folder / "j.jsonl").read_text().splitlines()]
+    assert (last["became"], last["why"]) == ("applied", "by a run that went on")
+
+
+def test_what_makes_a_change_effective_is_owed_by_a_run_that_was_killed_before_it(lab, kubernetes):
+    kubernetes.pod("p")
+    lab.claim(WRITTEN)
+    assert left_after(lab, 5) == ["opened", "owed", "intended", "outcome", "outcome"]
+    del kubernetes.get("nodes", "n1")["metadata"]["labels"]["read"]
+    assert lab.judge().outcome("TST-07") == "holds"
+    run = lab.judge("--remedy=safe", "--journal", "j.jsonl")
+    assert run.status == 0, run.text
+    assert "mending: TST-07: going on with what is owed" in run.text
+    assert kubernetes.get("nodes", "n1")["metadata"]["labels"] == {"written": "yes", "read": "yes"}
+    wrote = kubernetes.written()
+    again = lab.judge("--remedy=safe", "--journal", "j.jsonl")
+    assert (again.status, kubernetes.written()) == (0, wrote), again.text
+
+
+def test_a_torn_journal_is_told_of_though_nothing_is_violated(lab, kubernetes):
+    kubernetes.pod("p")
+    (lab.trial.folder / "j.jsonl").write_text('{"what": "opened"}\n')
+    run = lab.judge("--remedy=safe", "--journal", "j.jsonl")
+    assert run.status == 12, run.text
+    assert "refused: j.jsonl:1: Object missing required field `run`" in run.text
+
+
 def test_the_values_that_make_it_last_are_written_beside_the_evidence(lab, kubernetes):
     kubernetes.pod("p")
     lab.claim(CLAIMS + VAIN)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fake_kubernetes import KUBECONFIG, FakeKubernetes
 
-from seatrial.plugins.remediation import journal as journals
+from seatrial.plugins.remediation.contents import read
 from seatrial.plugins.remediation.volume_copy import LABEL
 from seatrial.plugins.remediation.volumes import BACK, FORWARD, Wanted
 
@@ -183,11 +183,11 @@ def test_the_migration_and_its_rollback(storage, tmp_path):
     assert claim["spec"]["resources"] == {"requests": {"storage": "16Mi"}}
     backup = json.loads(storage.get("configmaps", "seatrial-migration-backup", "openstack")["data"]["claims.json"])
     assert json.loads((tmp_path / "j-claims.json").read_text()) == backup
-    contents = journals.read(tmp_path / "j.jsonl")
+    contents = read(tmp_path / "j.jsonl")
     assert len([key for key in contents.steps if key[0] == FORWARD]) == 11
     assert migrate(storage, tmp_path, "rollback") == 0
     single(storage)
-    contents = journals.read(tmp_path / "j.jsonl")
+    contents = read(tmp_path / "j.jsonl")
     assert len([key for key in contents.steps if key[0] == BACK]) == 10
     assert migrate(storage, tmp_path, "apply") == 0
     shared(storage)

@@ -20,7 +20,7 @@ from seatrial.lab.faults import all_faults
 from seatrial.lab.faults import ironic as faults
 from seatrial.lab.shell import LabError
 from seatrial.lab.topology import SETTINGS
-from seatrial.plugins.remediation import journal as journals
+from seatrial.plugins.remediation.contents import read
 from seatrial.plugins.remediation.volumes import BACK, FORWARD
 
 pytestmark = [pytest.mark.lab, pytest.mark.round, pytest.mark.with_openstack, pytest.mark.usefixtures("lab")]
@@ -212,14 +212,14 @@ def until(process, happened, seconds):
 
 def begun(folder, way):
     path = folder / "j.jsonl"
-    return path.exists() and path.stat().st_size > 0 and journals.read(path).way == WAYS[way]
+    return path.exists() and path.stat().st_size > 0 and read(path).way == WAYS[way]
 
 
 def done(folder, way):
     """How many steps of a way are done."""
     if not begun(folder, way):
         return 0
-    return sum(known.done for (of, _), known in journals.read(folder / "j.jsonl").steps.items() if of == WAYS[way])
+    return sum(known.done for (of, _), known in read(folder / "j.jsonl").steps.items() if of == WAYS[way])
 
 
 def nothing_is_lost(digests):

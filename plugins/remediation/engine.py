@@ -79,6 +79,7 @@ class Mending:
         try:
             self._guards.before_all()
             self._finish_what_was_cut_off()
+            self._make_what_is_owed(claims)
             plans = {claim: self._to_do(claim) for claim in claims}
             chosen = [change for changes in plans.values() for change in changes]
             missing = missing_rights(self._hand, chosen) if chosen else []
@@ -136,8 +137,10 @@ class Mending:
         tried: list[Change] = []
         todo = self._to_do(claim)
         self._meant = {change.key for change in todo}
-        completing = [change for change in todo if change.completing]
+        completing = [c for c in todo if c.completing] + [c for c in self._journal.contents.owed if c.claim == claim]
         self._guards.before_claim(todo)
+        for change in completing:
+            self._journal.owe(change)  # type: ignore[arg-type]
         while todo:
             change = min(todo, key=lambda one: one.rung)
             helped = self._make(claim, change)
@@ -266,25 +269,19 @@ class Mending:
             self._journal.became(number, "applied", "by a run that went on")
             self.done.changes.setdefault(change.claim, []).append(change)
 
+    def _make_what_is_owed(self, violated: list[str]) -> None:
+        """Make what a killed run came no more to, where the claim holds by what came before it."""
+        for change in self._journal.contents.owed:
+            claim = change.claim
+            if claim in violated:
+                continue
+            if change.level > self._bounds.risk:
+                self.done.left[claim] = f"what was changed needs a {change.level.word} change: {change.typed[0]}"
+                continue
+            self._say(f"{claim}: going on with what is owed")
+            if not self._make(claim, change):
+                raise Stopped(f"{claim}: `{change.typed[0]}` did not help")
+
 
 def _whom(change: Change) -> str:
     return identity(change.offender)
-
-
-def undone(journal: Journal, hand: Hand, last: int | None, say: Callable[[str], None], held: Callable[[], None]) -> int:
-    """Undo what stands in a journal, the last change first; return how many were undone. Raises `Refused`, `Failed`."""
-    count = 0
-    for entry in journal.contents.standing(last):
-        held()
-        change, number = entry.change, entry.intended.number
-        if not change.typed_undo:
-            say(f"{change.claim}: nothing to undo: {change.typed[0]}")
-            journal.became(number, "undone", "nothing was left to undo")
-            continue
-        for command in change.typed_undo:
-            say(f"{change.claim}: {command}")
-        made = change.undo(hand)
-        journal.became(number, "undone", "" if made else "it was not in place")
-        count += made
-        hand.wait_until(f"{change.claim} to settle", lambda change=change: change.unsettled(hand))  # type: ignore[misc]
-    return count

@@ -11,7 +11,6 @@ import fcntl
 import getpass
 import os
 import socket
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,158 +18,24 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from seatrial.fixtures import synced_lines
-from seatrial.fixtures.synced_lines import TornLines
-from seatrial.plugins.remediation.change import Change, Refused
-from seatrial.plugins.remediation.commands import InPod
-from seatrial.plugins.remediation.files import FileEdit, FileRestored
-from seatrial.plugins.remediation.objects import Delete, Patch, Restart
-from seatrial.plugins.remediation.quota import QuotaRaise
-from seatrial.plugins.remediation.side_load import SideLoad
+from seatrial.plugins.remediation.change import Refused
+from seatrial.plugins.remediation.contents import (
+    AnyChange,
+    Intended,
+    Line,
+    Opened,
+    Outcome,
+    Owed,
+    Step,
+    TornJournal,
+    read,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FILE = "journal.jsonl"
 """What a run's journal is called, beside its evidence."""
-SCHEMA = 1
-
-AnyChange = Patch | Delete | Restart | InPod | FileEdit | FileRestored | SideLoad | QuotaRaise
-
-
-class TornJournal(TornLines):
-    """A journal that cannot be understood: file, line and why."""
-
-
-class Opened(msgspec.Struct, frozen=True, tag_field="what", tag="opened"):
-    """Whose journal it is: the run, the cloud's name and API server, who runs it, and where."""
-
-    run: str
-    cloud: str
-    server: str
-    who: str
-    at: str = ""
-    schema: int = SCHEMA
-
-
-class Intended(msgspec.Struct, frozen=True, tag_field="what", tag="intended"):
-    """A change is about to be made."""
-
-    number: int
-    at: str
-    who: str
-    claim: str
-    risk: str
-    before: str
-    after: str
-    commands: tuple[str, ...]
-    undo: tuple[str, ...]
-    change: AnyChange
-
-
-class Outcome(msgspec.Struct, frozen=True, tag_field="what", tag="outcome"):
-    """What became of a change: `applied`, `helped`, `did not help`, `failed`, `refused`, `undone`."""
-
-    number: int
-    at: str
-    became: str
-    why: str = ""
-
-
-class Step(msgspec.Struct, frozen=True, tag_field="what", tag="step"):
-    """A step of a procedure: begun, with what it found, or done, with what it left. `way` is forward or back."""
-
-    way: str
-    name: str
-    at: str
-    who: str
-    done: bool
-    told: dict[str, Any] = {}
-
-
-Line = Opened | Intended | Outcome | Step
-
-
-@dataclass
-class StepEntry:
-    """What is known of a step: what it found before it acted, and what it left once it was done."""
-
-    found: dict[str, Any]
-    left: dict[str, Any] = field(default_factory=dict)
-    done: bool = False
-
-
-@dataclass
-class Entry:
-    """A change of a journal, and the last that is known of it; empty for one that was cut off."""
-
-    intended: Intended
-    became: str = ""
-
-    @property
-    def change(self) -> Change:
-        """The change itself."""
-        return self.intended.change
-
-    @property
-    def stands(self) -> bool:
-        """Whether it may be in the cloud: made, or cut off while it was being made."""
-        return self.became not in {"undone", "refused"}
-
-
-@dataclass
-class Contents:
-    """What a journal says."""
-
-    opened: Opened
-    entries: dict[int, Entry] = field(default_factory=dict)
-    steps: dict[tuple[str, str], StepEntry] = field(default_factory=dict)
-    way: str = ""
-    """The way that was begun last."""
-
-    def step(self, way: str, name: str) -> StepEntry | None:
-        """Return what is known of a step, if it was begun."""
-        return self.steps.get((way, name))
-
-    def heed(self, line: Line) -> None:
-        """Take in one more line. Raises KeyError for an outcome of nothing."""
-        if isinstance(line, Intended):
-            self.entries[line.number] = Entry(line)
-        elif isinstance(line, Outcome):
-            self.entries[line.number].became = line.became
-        elif isinstance(line, Step):
-            self._heed_step(line)
-
-    def _heed_step(self, line: Step) -> None:
-        """A way that is begun anew, after the other one was gone, has its steps before it again."""
-        if not line.done:
-            if self.way != line.way:
-                self.steps = {key: known for key, known in self.steps.items() if key[0] != line.way}
-            self.way = line.way
-            self.steps[line.way, line.name] = StepEntry(line.told)
-            return
-        known = self.steps[line.way, line.name]
-        known.done, known.left = True, line.told
-
-    @property
-    def cut_off(self) -> list[Entry]:
-        """The changes of which nobody knows whether they were made."""
-        return [entry for entry in self.entries.values() if not entry.became]
-
-    def standing(self, last: int | None = None) -> list[Entry]:
-        """Return the changes to undo, in the order of undoing; of them the `last` ones only.
-
-        What merely starts something again comes after what it makes effective, claim by claim.
-        """
-        chosen = [entry for _, entry in sorted(self.entries.items()) if entry.stands]
-        chosen = chosen[-last:] if last else chosen
-        ordered: list[Entry] = []
-        group: list[Entry] = []
-        for entry in reversed(chosen):
-            if group and entry.intended.claim != group[0].intended.claim:
-                ordered += sorted(group, key=lambda one: one.change.restarts)
-                group = []
-            group.append(entry)
-        return ordered + sorted(group, key=lambda one: one.change.restarts)
 
 
 class Journal:
@@ -216,6 +81,10 @@ class Journal:
         )
         return number
 
+    def owe(self, change: AnyChange) -> None:
+        """Write that a change is to follow those that are made next for its claim."""
+        self._append(Owed(max(self.contents.entries, default=0), now(), change))
+
     def became(self, number: int, outcome: str, why: str = "") -> None:
         """Write what became of a change."""
         self._append(Outcome(number, now(), outcome, why))
@@ -251,11 +120,6 @@ def opened(path: Path, by: Opened) -> Iterator[Journal]:
         yield journal
     finally:
         journal.close()
-
-
-def read(path: Path) -> Contents:
-    """Return what a journal says. Raises `TornJournal` or `OSError`. Half a line at the end was never acted upon."""
-    return synced_lines.read(path, Line, Opened, Contents, TornJournal, schema=SCHEMA)
 
 
 def operator() -> str:

@@ -29,8 +29,9 @@ from seatrial.plugins.remediation.volumes import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from seatrial.plugins.remediation.contents import StepEntry
     from seatrial.plugins.remediation.hand import Hand
-    from seatrial.plugins.remediation.journal import Journal, StepEntry
+    from seatrial.plugins.remediation.journal import Journal
     from seatrial.plugins.remediation.volumes import Wanted
 
 

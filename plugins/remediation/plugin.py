@@ -19,6 +19,7 @@ from seatrial.plugins.judgement import HOLDS, MENDED, NOT_JUDGED, VIOLATED, Judg
 from seatrial.plugins.ledger import heed_sigterm
 from seatrial.plugins.remediation import journal as journals
 from seatrial.plugins.remediation.change import Change, Failed, Refused
+from seatrial.plugins.remediation.contents import Opened, TornJournal, read
 from seatrial.plugins.remediation.declaration import load
 from seatrial.plugins.remediation.done import Done
 from seatrial.plugins.remediation.engine import Bounds, Mending
@@ -105,7 +106,8 @@ class Remediation:
         result = yield
         if session.shouldstop or self._config.getoption("seatrial_capture"):
             return result
-        chosen = target(self._config) if self._items else None
+        goes_on = self._applies and self._is_unfinished()
+        chosen = target(self._config) if self._items or goes_on else None
         if chosen is None:
             return result
         if not self._applies:
@@ -115,6 +117,16 @@ class Remediation:
             self._judge_finally()
         self._write_overlay(chosen)
         return result
+
+    def _is_unfinished(self) -> bool:
+        """Whether the journal given is of a run that was killed: it goes on though nothing is violated any more."""
+        given = self._config.getoption("seatrial_journal")
+        try:
+            return bool(given) and read(Path(given)).unfinished
+        except FileNotFoundError:
+            return False
+        except (OSError, TornJournal):
+            return True  # opening it tells
 
     def _order(self) -> list[str]:
         """Return the violated claims, the most severe first, each cause before what it explains."""
@@ -142,9 +154,7 @@ class Remediation:
         hand = self._hand(chosen)
         run = str(self._config.hook.pytest_seatrial_run(config=self._config))
         try:
-            with journals.opened(
-                self._path(chosen), journals.Opened(run, chosen.name, hand.server, journals.operator())
-            ) as j:
+            with journals.opened(self._path(chosen), Opened(run, chosen.name, hand.server, journals.operator())) as j:
                 self.journal = str(j.path)
                 with Lease(hand, j.run, chosen.profile.remedies.lease_s) as lease:
                     mending = Mending(
@@ -157,7 +167,7 @@ class Remediation:
             self.done.refused = str(refused)
         except Failed as failed:
             self.done.stopped = str(failed)
-        except journals.TornJournal as torn:
+        except TornJournal as torn:
             self.done.refused = str(torn)
         finally:
             hand.close()
@@ -251,7 +261,7 @@ class Remediation:
             terminalreporter.section("the remedies")
             for line in told(self.plans):
                 terminalreporter.write_line(line)
-        if self._applies and self._items:
+        if self._applies and (self._items or self.done.begun or self.done.refused or self.done.stopped):
             terminalreporter.section("mending")
             for line in self.done.told(self.journal):
                 terminalreporter.write_line(line)

@@ -10,7 +10,7 @@ from seatrial.plugins.remediation import volume_copy
 from seatrial.plugins.remediation.risk import OF_EVERY_RUN
 
 if TYPE_CHECKING:
-    from seatrial.plugins.remediation.journal import Contents
+    from seatrial.plugins.remediation.contents import Contents
 
 FORWARD, BACK = "rwx", "rollback"
 SHARED, SINGLE = "ReadWriteMany", "ReadWriteOnce"

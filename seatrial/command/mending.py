@@ -19,15 +19,17 @@ from seatrial.fixtures.target import connect
 from seatrial.plugins.gate import Exit
 from seatrial.plugins.remediation import journal as journals
 from seatrial.plugins.remediation.change import Failed, Refused
-from seatrial.plugins.remediation.engine import undone
+from seatrial.plugins.remediation.contents import Opened, TornJournal, read
 from seatrial.plugins.remediation.hand import Hand
 from seatrial.plugins.remediation.lease import Lease
+from seatrial.plugins.remediation.undoing import undone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from seatrial.fixtures.settings import Cloud
     from seatrial.fixtures.thresholds import Profile
+    from seatrial.plugins.remediation.contents import Contents
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,13 @@ def held(chosen: Chosen, path: Path) -> Iterator[tuple[Hand, journals.Journal, L
     """Hold the cloud's Lease and a journal. Ends the command with the status of whatever is in the way."""
     hand, profile = chosen.hand()
     try:
-        contents = journals.read(path)
+        contents = read(path)
         journal = journals.Journal(
-            path, journals.Opened(contents.opened.run, contents.opened.cloud, hand.server, journals.operator())
+            path, Opened(contents.opened.run, contents.opened.cloud, hand.server, journals.operator())
         )
     except BlockingIOError:
         end(Exit.REFUSED, f"{path}: a run is writing it")
-    except (OSError, journals.TornJournal) as error:
+    except (OSError, TornJournal) as error:
         end(Exit.USAGE, str(error))
     try:
         with Lease(hand, journal.run, profile.remedies.lease_s) as lease:
@@ -133,8 +135,8 @@ def say(text: str) -> None:
     click.echo(text)
 
 
-def _read(path: Path) -> journals.Contents:
+def _read(path: Path) -> Contents:
     try:
-        return journals.read(path)
-    except (OSError, journals.TornJournal) as error:
+        return read(path)
+    except (OSError, TornJournal) as error:
         end(Exit.USAGE, str(error))

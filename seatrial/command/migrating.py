@@ -12,6 +12,7 @@ from seatrial.command.mending import say
 from seatrial.plugins.gate import Exit
 from seatrial.plugins.remediation import journal as journals
 from seatrial.plugins.remediation.change import Failed, Refused
+from seatrial.plugins.remediation.contents import Opened, TornJournal
 from seatrial.plugins.remediation.lease import Lease
 from seatrial.plugins.remediation.migration import Migration
 from seatrial.plugins.remediation.volumes import BACK, FORWARD, wanted_by
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from seatrial.command.mending import Chosen
+    from seatrial.plugins.remediation.contents import Contents
     from seatrial.plugins.remediation.volumes import Wanted
 
 
@@ -29,10 +31,10 @@ def migrate(chosen: Chosen, wanted: Wanted, path: Path, what: str) -> None:
     planned = what == "plan"
     existed = path.exists()
     try:
-        journal = journals.Journal(path, journals.Opened("migrate-rwx", chosen.name, hand.server, journals.operator()))
+        journal = journals.Journal(path, Opened("migrate-rwx", chosen.name, hand.server, journals.operator()))
     except BlockingIOError:
         end(Exit.REFUSED, f"{path}: a migration is writing it")
-    except (OSError, journals.TornJournal) as error:
+    except (OSError, TornJournal) as error:
         end(Exit.USAGE, str(error))
     try:
         direction = _direction(journal.contents, what)
@@ -60,7 +62,7 @@ def migrate(chosen: Chosen, wanted: Wanted, path: Path, what: str) -> None:
                 path.unlink()
 
 
-def _direction(contents: journals.Contents, what: str) -> str:
+def _direction(contents: Contents, what: str) -> str:
     if what == "resume":
         if not contents.way:
             raise Refused("nothing was begun that could be gone on with")
@@ -80,7 +82,7 @@ def _begin_as_asked(journal: journals.Journal, migration: Migration, what: str) 
         click.echo("it is done already")
 
 
-def _finished(contents: journals.Contents, way: str) -> bool:
+def _finished(contents: Contents, way: str) -> bool:
     last = "give ArgoCD its write access back"
     known = contents.step(way, last)
     return known is not None and known.done
