@@ -10,6 +10,9 @@ from typing import Any
 
 import click
 
+from seatrial.command.changes import migrate, of_a_cloud, undo
+from seatrial.command.profiles import profile
+
 _FILE = click.Path(dir_okay=False, path_type=Path)
 # No -h: click would find it in `-mceph`, and print help with exit status 0 instead of judging.
 _WRITING = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["--help"]}
@@ -240,38 +243,6 @@ def _end_with(lines: list[str]) -> None:
     sys.exit(11 if lines else 0)
 
 
-_OF_A_CLOUD = (
-    click.option("--cloud", default="", help="A cloud of seatrial.toml (undo: by default the journal's)."),
-    click.option("--settings", default="", type=click.Path(), help="The seatrial.toml to use."),
-    click.option("--kubeconfig", default="", type=click.Path(), help="The kubeconfig of the cloud."),
-    click.option("--context", default="", help="The kubeconfig's context."),
-    click.option("--profile", default="", help="What is demanded of the cloud."),
-)
-
-
-def _of_a_cloud(command: Any) -> Any:
-    for option in reversed(_OF_A_CLOUD):
-        command = option(command)
-    return command
-
-
-@main.command()
-@click.argument("journal", type=click.Path(exists=True, dir_okay=False))
-@click.option("--last", type=click.IntRange(min=1), help="Undo only so many changes, the last ones.")
-@click.option("--judge/--no-judge", default=True, help="Judge again what it was about.")
-@_of_a_cloud
-def undo(journal: str, last: int | None, *, judge: bool, **cloud: str) -> None:
-    """Take back what a mending run has changed, the last change first.
-
-    JOURNAL is the run's journal.jsonl, beside its evidence. Whatever somebody has changed since is left as it is: exit
-    status 12. What only restarts is restarted once more, after what it made effective.
-    """
-    from seatrial.command import mending  # noqa: PLC0415 - other commands write nothing
-
-    name = cloud.pop("cloud")
-    mending.undo(Path(journal), mending.Chosen(name, **cloud), last, judge=judge)
-
-
 def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
     if value is None:
         return None
@@ -287,7 +258,7 @@ def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 @click.option("--server", default="", metavar="HOST:PORT", help="The server whose reachability is watched.")
 @click.option("--format", "layout", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--os-cloud", default="", help="An entry of clouds.yaml.")
-@_of_a_cloud
+@of_a_cloud
 def watch(for_s: float | None, layout: str, **asked: Any) -> None:
     """Look at a cloud's services a few times a second, as through an upgrade, until Ctrl-C, SIGTERM or --for.
 
@@ -304,92 +275,5 @@ def watch(for_s: float | None, layout: str, **asked: Any) -> None:
     watching.watch(Asked(**asked), for_s, layout)
 
 
-@main.group()
-def migrate() -> None:
-    """Change what no single remedy can: procedures of several steps, with a journal."""
-
-
-@migrate.command()
-@click.option("--plan", "what", flag_value="plan", default="plan", help="Show every step and object; change nothing.")
-@click.option("--apply", "what", flag_value="apply", help="Do it.")
-@click.option("--resume", "what", flag_value="resume", help="Go on with what was cut off, in either direction.")
-@click.option("--rollback", "what", flag_value="rollback", help="Put everything back to ReadWriteOnce.")
-@click.option("--journal", default="evidence/migrate-rwx/journal.jsonl", show_default=True, type=click.Path())
-@click.option("--namespace", default="openstack", show_default=True)
-@click.option("--claim", "claims", multiple=True, default=("dnsmasq-dhcp", "dnsmasq-ironic"), show_default=True)
-@click.option("--storage-class", help="To move to (default: ceph-fs-ec; back: the cluster's default one).")
-@click.option("--argocd-binding", default="argocd-application-controller", show_default=True)
-@click.option("--image", help="What the copying Job runs: sh, find, sha256sum, and rsync or cp.")
-@click.option("--copy-by", type=click.Choice(["job", "pv-migrate"]), default="job", show_default=True)
-@click.option("--conductors", type=int, help="How many run afterwards (default: 2; back: 1).")
-@_of_a_cloud
-def rwx(
-    what: str,
-    journal: str,
-    namespace: str,
-    claims: tuple[str, ...],
-    storage_class: str | None,
-    argocd_binding: str,
-    image: str | None,
-    copy_by: str,
-    conductors: int | None,
-    **cloud: str,
-) -> None:
-    """Move the volumes of Ironic's dnsmasq from ReadWriteOnce to ReadWriteMany, or back.
-
-    Nothing is provisioned meanwhile. The files' checksums are compared before a claim is deleted. What is killed is
-    gone on with by --resume. Exit status 12 where it would not be safe.
-    """
-    from seatrial.command import mending, migrating  # noqa: PLC0415 - other commands write nothing
-    from seatrial.plugins.remediation.volumes import Wanted  # noqa: PLC0415 - likewise
-
-    back = what == "rollback"
-    wanted = Wanted(
-        namespace=namespace,
-        claims=claims,
-        storage_class=storage_class or ("" if back else Wanted.storage_class),
-        binding=argocd_binding,
-        image=image or Wanted.image,
-        tool=copy_by,
-        conductors=conductors if conductors is not None else (1 if back else Wanted.conductors),
-    )
-    name = cloud.pop("cloud")
-    migrating.migrate(mending.Chosen(name, **cloud), wanted, Path(journal), what)
-
-
-@main.group()
-def profile() -> None:
-    """Show or check what is demanded of a cloud."""
-
-
-def _profiles(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    from seatrial.fixtures.settings import shipped_profiles  # noqa: PLC0415 - completion only
-
-    return [name for name in shipped_profiles() if name.startswith(incomplete)]
-
-
-def _loaded(name: str) -> Any:
-    from seatrial.fixtures.settings import load_profile  # noqa: PLC0415 - other commands need no profile
-    from seatrial.fixtures.strict_toml import WrongSetting  # noqa: PLC0415 - likewise
-
-    try:
-        return load_profile(name)
-    except WrongSetting as wrong:
-        click.echo(f"seatrial: {wrong}", err=True)
-        sys.exit(4)
-
-
-@profile.command()
-@click.argument("name", default="baseline", shell_complete=_profiles)
-def show(name: str) -> None:
-    """Print every threshold of a profile with where its number comes from."""
-    from seatrial.command.thresholds import described  # noqa: PLC0415 - as above
-
-    click.echo(described(_loaded(name)))
-
-
-@profile.command()
-@click.argument("name", shell_complete=_profiles)
-def check(name: str) -> None:
-    """Say whether a profile can be used; exit status 4 with file, line and key if not."""
-    click.echo(f"{_loaded(name).name}: in order")
+for command in (undo, migrate, profile):
+    main.add_command(command)
