@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,8 @@ from seatrial.plugins.invariants import Invariant, invariant_of
 from seatrial.plugins.judgement import HOLDS, MENDED, NOT_JUDGED, VIOLATED, Judgement, judgement_of
 from seatrial.plugins.ledger import heed_sigterm
 from seatrial.plugins.remediation import journal as journals
-from seatrial.plugins.remediation.change import Change, Failed, Refused
+from seatrial.plugins.remediation.change import Failed, Refused
+from seatrial.plugins.remediation.confirmation import confirmed, somebody_answers
 from seatrial.plugins.remediation.contents import Opened, TornJournal, read
 from seatrial.plugins.remediation.declaration import load
 from seatrial.plugins.remediation.done import Done
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from seatrial.fixtures.question import Question
     from seatrial.fixtures.target import Target
+    from seatrial.plugins.remediation.change import Change
 
 
 class Remediation:
@@ -159,7 +160,8 @@ class Remediation:
                 with Lease(hand, j.run, chosen.profile.remedies.lease_s) as lease:
                     mending = Mending(
                         chosen.source, chosen.profile, remedies, hand, j, bounds,
-                        judge=self._judge, wanted=self._wanted, confirm=self._confirm, held=lease.held, say=self._say,
+                        judge=self._judge, wanted=self._wanted, confirm=partial(confirmed, self._config),
+                        held=lease.held, say=self._say,
                     )  # fmt: skip
                     self.done = mending.done
                     mending.mend(self._order())
@@ -228,15 +230,6 @@ class Remediation:
         for item in items:
             self._config.hook.pytest_runtest_protocol(item=item, nextitem=None)
 
-    def _confirm(self, change: Change) -> bool:
-        if self._config.getoption("seatrial_yes"):
-            return True
-        with _uncaptured(self._config):
-            sys.stdout.write(f"\n{change.claim}: {change.why}\n" + "".join(f"  {line}\n" for line in change.typed))
-            sys.stdout.write("disruptive: do it? [y/N] ")
-            sys.stdout.flush()
-            return sys.stdin.readline().strip().lower() in {"y", "yes"}
-
     def _write_overlay(self, chosen: Target) -> None:
         changes = self.done.all if self._applies else [change for plan in self.plans for change in plan.changes]
         text = overlay(changes)
@@ -269,31 +262,13 @@ class Remediation:
             terminalreporter.write_line(f"what is changed lasts over the next `helm upgrade` with {self.overlay}")
 
 
-@contextlib.contextmanager
-def _uncaptured(config: pytest.Config) -> Iterator[None]:
-    """Give the terminal back, its input too, while somebody is asked."""
-    capture = config.pluginmanager.get_plugin("capturemanager")
-    if capture is not None:
-        capture.suspend(in_=True)
-    try:
-        yield
-    finally:
-        if capture is not None:
-            capture.resume()
-
-
-def _somebody_answers(config: pytest.Config) -> bool:
-    with _uncaptured(config):
-        return sys.stdin is not None and sys.stdin.isatty()
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse what cannot be mended before anything is contacted."""
     if config.getoption("collectonly"):
         return
     asks = config.getoption("seatrial_remedy") == Risk.DISRUPTIVE.word and not config.getoption("seatrial_yes")
-    if asks and not _somebody_answers(config):
+    if asks and not somebody_answers(config):
         raise pytest.UsageError("--remedy=disruptive asks before each change: give --yes where nobody can answer")
     try:
         paused(target(config).profile.remedies.pause, datetime.now(UTC))
