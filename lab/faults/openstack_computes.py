@@ -92,8 +92,8 @@ def leave_nova_network() -> None:
     _no_nova_network()
     in_database(
         f"insert into nova_cell1.services set host = '{Node(3).name}', `binary` = 'nova-network', topic = 'network',"
-        " created_at = now(), updated_at = now() - interval 1 year, report_count = 1, deleted = 0, disabled = 0,"
-        f" version = 9, uuid = '{uuid5(NAMESPACE_DNS, 'nova-network.lab-fault')}'"
+        " created_at = now(), updated_at = now() - interval 1 year, report_count = 1, deleted = 0,"
+        f" disabled = 0, forced_down = 0, version = 9, uuid = '{uuid5(NAMESPACE_DNS, 'nova-network.lab-fault')}'"
     )
 
 
