@@ -684,6 +684,26 @@ def test_a_run_that_was_killed_is_gone_on_with_by_its_journal(lab, kubernetes):
     ]
 
 
+def test_what_holds_since_its_cause_was_mended_names_that_cause_alone(lab, kubernetes):
+    kubernetes.pod("p")
+    kubernetes.node("n1", cordoned=True)
+    consequence = '''
+@claim(8, "minor", explained_by="TST-01")
+def test_every_node_takes_pods(cluster):
+    """Pods wait.
+
+    Remedy: see to the nodes.
+    """
+    closed = [f"node {node.name}: closed" for node in cluster.nodes if node.spec.unschedulable]
+    assert closed == []
+'''
+    lab.claim(CLAIMS + PLAIN + consequence)
+    run = lab.judge("--remedy=safe")
+    assert run.status == 0, run.text
+    assert [run.outcome(claim) for claim in ("TST-01", "TST-04", "TST-08")] == ["mended"] * 3
+    assert run.judged("TST-08")["mended"] == "by what mended TST-01"
+
+
 def left_after(lab, lines):
     """Have a run mend, and leave its journal as if it had been killed after so many of its lines."""
     assert lab.judge("--remedy=safe", "--journal", "j.jsonl").status == 0

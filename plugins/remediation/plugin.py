@@ -83,11 +83,11 @@ class Remediation:
             if self._applies:
                 report.outcome = "rerun"  # type: ignore[assignment]
         elif self._final and judgement.outcome == HOLDS and judgement.id in self._first:
-            self._flag(judgement)
+            self._flag(judgement, invariant)
             report.seatrial = judgement.as_dict()  # type: ignore[attr-defined]
         return report
 
-    def _flag(self, judgement: Judgement) -> None:
+    def _flag(self, judgement: Judgement, invariant: Invariant) -> None:
         """Tell what was mended from what holds by itself, and keep the first failure."""
         first = self._first[judgement.id]
         judgement.first = first.offenders
@@ -97,7 +97,8 @@ class Remediation:
             judgement.mended = "; ".join(command for change in changes for command in change.typed)
         elif self.done.changes:
             judgement.outcome = MENDED
-            judgement.mended = f"by what mended {', '.join(self.done.changes)}"
+            causes = [claim for claim in self.done.changes if claim in invariant.explained_by]
+            judgement.mended = f"by what mended {', '.join(causes or self.done.changes)}"
         else:
             judgement.settling = "holds again by itself"
 
