@@ -704,9 +704,9 @@ def test_every_node_takes_pods(cluster):
     assert run.judged("TST-08")["mended"] == "by what mended TST-01"
 
 
-def left_after(lab, lines):
+def left_after(lab, lines, *options):
     """Have a run mend, and leave its journal as if it had been killed after so many of its lines."""
-    assert lab.judge("--remedy=safe", "--journal", "j.jsonl").status == 0
+    assert lab.judge(*(options or ("--remedy=safe",)), "--journal", "j.jsonl").status == 0
     path = lab.trial.folder / "j.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:lines]))
     return [json.loads(line)["what"] for line in path.read_text().splitlines()]
@@ -732,11 +732,28 @@ def test_what_makes_a_change_effective_is_owed_by_a_run_that_was_killed_before_i
     assert lab.judge().outcome("TST-07") == "holds"
     run = lab.judge("--remedy=safe", "--journal", "j.jsonl")
     assert run.status == 0, run.text
-    assert "mending: TST-07: going on with what is owed" in run.text
+    assert "mending: TST-07: owed by a run that was killed: kubectl patch node n1" in run.text
     assert kubernetes.get("nodes", "n1")["metadata"]["labels"] == {"written": "yes", "read": "yes"}
     wrote = kubernetes.written()
     again = lab.judge("--remedy=safe", "--journal", "j.jsonl")
     assert (again.status, kubernetes.written()) == (0, wrote), again.text
+
+
+@pytest.mark.parametrize("violated", [True, False])
+def test_what_is_owed_goes_no_further_than_a_run_may(lab, kubernetes, violated):
+    kubernetes.pod("p")
+    lab.claim(WRITTEN.replace("completing=True", 'completing=True, risk="disruptive"'))
+    left_after(lab, 5, "--remedy=disruptive", "--yes")
+    labels = kubernetes.get("nodes", "n1")["metadata"]["labels"]
+    del labels["read"]
+    if violated:
+        del labels["written"]
+    run = lab.judge("--remedy=safe", "--journal", "j.jsonl")
+    assert run.outcome("TST-07") == ("mended" if violated else "holds"), run.text
+    assert kubernetes.get("nodes", "n1")["metadata"]["labels"] == {"written": "yes"}
+    assert "TST-07: not mended: its remedy is disruptive" in run.text
+    run = lab.judge("--remedy=disruptive", "--yes", "--journal", "j.jsonl")
+    assert kubernetes.get("nodes", "n1")["metadata"]["labels"] == {"written": "yes", "read": "yes"}, run.text
 
 
 def test_a_torn_journal_is_told_of_though_nothing_is_violated(lab, kubernetes):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from mender import MENDER, SEATRIAL, Gate, about, undone
+from mender import MENDER, SEATRIAL, Gate, about, journal, undone
 
 from seatrial.lab.faults import all_faults
 from seatrial.lab.topology import LOGS
@@ -228,9 +228,24 @@ BY_HAND = {
     "RMQ-12": "a durable queue is declared by a service, which must be told otherwise",
     "OS-06": "the hour's logs keep telling the calls that the disk alarm left unanswered",
 }
-"""Claims of the report's cloud whose remedies are manual, and why."""
+"""Claims of the report's cloud whose remedies are manual, or that have none, and why."""
 IN_TIME = {"HELM-03", "OS-06"}
 """Of these, what comes of the others: of a remedy's own scaling, and of a call's minute without an answer."""
+
+
+CALL_S = 60
+"""How long a call between services waits for its answer: oslo.messaging's `rpc_response_timeout`."""
+
+
+def late_timeouts(gate, folder):
+    """Return the waived timeouts (OS-06) of calls that were made when the disk alarm was over."""
+    lines = [json.loads(line) for line in journal(folder).read_text().splitlines()]
+    alarm = next(line["number"] for line in lines if line["what"] == "intended" and line["claim"] == "RMQ-05")
+    over = next(line["at"] for line in lines if line["what"] == "outcome" and line["number"] == alarm)
+    last = datetime.fromisoformat(over) + timedelta(seconds=CALL_S)
+    waived = next(entry["waived"] for entry in gate.entries if entry["id"] == "OS-06")
+    moments = {line: re.search(r"MessagingTimeout at (\S+ \S+) in", line)[1] for line in waived}
+    return [line for line, moment in moments.items() if datetime.fromisoformat(f"{moment}+00:00") > last]
 
 
 @pytest.mark.round
@@ -253,6 +268,7 @@ def test_one_run_opens_the_gate_of_the_reports_cloud_but_for_what_an_operator_an
         after = Gate(mender, tmp_path, "--remedy=disruptive", "--yes", "--remedy-limit", "80", "--fail-at", "trivial")
         assert after.status == 0, after.said
         assert {entry["id"] for entry in after.entries if entry["outcome"] == "mended"} >= violated - set(BY_HAND)
+        assert not late_timeouts(after, tmp_path), "of the time after the alarm, which nobody waives"
         headline = subprocess.run(
             [*SEATRIAL, "report", str(before.verdict), str(after.verdict), "--headline", "md"],
             capture_output=True, text=True, timeout=60, check=True,

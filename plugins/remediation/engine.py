@@ -79,14 +79,17 @@ class Mending:
         try:
             self._guards.before_all()
             self._finish_what_was_cut_off()
-            self._make_what_is_owed(claims)
-            plans = {claim: self._to_do(claim) for claim in claims}
+            # Where a run was killed, a claim may hold by what is written, of which nothing runs yet.
+            owed = self._journal.contents.owed
+            for change in owed:
+                self._say(f"{change.claim}: owed by a run that was killed: {change.typed[0]}")
+            pending = list(dict.fromkeys([*(change.claim for change in owed), *claims]))
+            plans = {claim: self._to_do(claim) for claim in pending}
             chosen = [change for changes in plans.values() for change in changes]
             missing = missing_rights(self._hand, chosen) if chosen else []
             if missing:
                 lacking = ", ".join(map(str, missing))
                 raise Refused(f"rights are missing (docs/remedies.md lists them): {lacking}")
-            pending = list(claims)
             while pending:
                 claim = pending.pop(0)
                 if claim in self._remedies:
@@ -104,18 +107,22 @@ class Mending:
         remedy = self._remedies.get(claim)
         if remedy is None or (self._bounds.only and claim not in self._bounds.only):
             return []
+        unread = ""
+        asked: dict[str, Change] = {}
         try:
-            changes = [c for c in remedy.changes(self._source, self._profile) if self._wanted(c)]
-        except (NotConcerned, Unavailable) as unread:
-            self.done.left[claim] = f"what to change is not known: {unread}"
-            return []
+            asked = {change.key: change for change in remedy.changes(self._source, self._profile)}
+        except (NotConcerned, Unavailable) as error:
+            unread = f"what to change is not known: {error}"
+        # What is owed is made though its remedy, which reads what is written, does not ask for it any more.
+        owed = {change.key: change for change in self._owed(claim)}
+        changes = [change for change in (asked | owed).values() if self._wanted(change)]
         beyond = {c.level for c in changes if c.level > self._bounds.risk}
         if Risk.MANUAL in beyond:
             self.done.left[claim] = "by hand: `--remedy=plan` tells the steps"
         elif beyond:
             self.done.left[claim] = f"its remedy is {max(beyond).word}"
         elif not changes:
-            self.done.left[claim] = "no change is known that would help"
+            self.done.left[claim] = unread or "no change is known that would help"
         else:
             self.done.left.pop(claim, None)
         return [c for c in changes if c.level <= self._bounds.risk and not self._was_tried(c, tried)]
@@ -128,8 +135,12 @@ class Mending:
             return False
         return any(isinstance(made, Delete) and made.workload == change.workload for made in tried)
 
+    def _owed(self, claim: str) -> list[Change]:
+        """Return what has to follow the changes that were made for a claim, by this run or by one that was killed."""
+        return [change for change in self._journal.contents.owed if change.claim == claim]
+
     def _mend(self, claim: str) -> None:
-        if self.done.all and self._judge(claim).outcome in WELL:
+        if self.done.all and not self._owed(claim) and self._judge(claim).outcome in WELL:
             self._say(f"{claim}: holds since the changes before it")
             self.done.left.pop(claim, None)
             return
@@ -137,23 +148,22 @@ class Mending:
         tried: list[Change] = []
         todo = self._to_do(claim)
         self._meant = {change.key for change in todo}
-        completing = [c for c in todo if c.completing] + [c for c in self._journal.contents.owed if c.claim == claim]
         self._guards.before_claim(todo)
-        for change in completing:
-            self._journal.owe(change)  # type: ignore[arg-type]
+        for change in todo:
+            if change.completing:
+                self._journal.owe(change)  # type: ignore[arg-type]
         while todo:
             change = min(todo, key=lambda one: one.rung)
             helped = self._make(claim, change)
             tried.append(change)
             judgement = self._judge(claim)
             todo = self._to_do(claim, tried)
-            known = {c.key for c in (*tried, *todo)}
-            todo += [c for c in completing if c.key not in known]
             if not helped and not [c for c in todo if c.rung > change.rung and _whom(c) == _whom(change)]:
                 offending = "; ".join(judgement.offenders[:2]) or judgement.reason or judgement.outcome
                 raise Stopped(f"{claim}: `{change.typed[0]}` did not help: {offending}")
             if judgement.outcome in WELL:
-                self.done.left.pop(claim, None)
+                if not self._owed(claim):
+                    self.done.left.pop(claim, None)
                 self.done.seconds[claim] = time.monotonic() - began
                 # What makes it last (a file beside a setting at run time) is done as well; another rung is not.
                 todo = [c for c in todo if not c.rung]
@@ -268,19 +278,6 @@ class Mending:
                 change.apply(self._hand)
             self._journal.became(number, "applied", "by a run that went on")
             self.done.changes.setdefault(change.claim, []).append(change)
-
-    def _make_what_is_owed(self, violated: list[str]) -> None:
-        """Make what a killed run came no more to, where the claim holds by what came before it."""
-        for change in self._journal.contents.owed:
-            claim = change.claim
-            if claim in violated:
-                continue
-            if change.level > self._bounds.risk:
-                self.done.left[claim] = f"what was changed needs a {change.level.word} change: {change.typed[0]}"
-                continue
-            self._say(f"{claim}: going on with what is owed")
-            if not self._make(claim, change):
-                raise Stopped(f"{claim}: `{change.typed[0]}` did not help")
 
 
 def _whom(change: Change) -> str:

@@ -255,7 +255,7 @@ class Remediation:
             terminalreporter.section("the remedies")
             for line in told(self.plans):
                 terminalreporter.write_line(line)
-        if self._applies and (self._items or self.done.begun or self.done.refused or self.done.stopped):
+        if self._applies and (self._items or self.done != Done()):
             terminalreporter.section("mending")
             for line in self.done.told(self.journal):
                 terminalreporter.write_line(line)
