@@ -95,8 +95,11 @@ class Ours(threading.Thread):
         return self.share
 
 
-def talk(endpoint, wanted, spoil=lambda: None, *, left=0, missing=0):
-    """Let clients and servers talk, `spoil` them meanwhile, and wait until all came but what is `missing`."""
+def talk(endpoint, wanted, spoil=lambda: None, *, left=0, more=lambda: 0):
+    """Let clients and servers talk, `spoil` them meanwhile, and wait until all came and what the spoiler made `more`.
+
+    Without the latter, servers were told to stop when the last copy of a message was still on its way to one.
+    """
     servers, clients = (Ours(endpoint, wanted, consumes=consumes) for consumes in (True, False))
     start = time.monotonic_ns()
     for each in (servers, clients):
@@ -105,7 +108,7 @@ def talk(endpoint, wanted, spoil=lambda: None, *, left=0, missing=0):
     asked = clients.end()
     deadline = time.monotonic() + PATIENCE / 4
     while (
-        sum(server.received for server in servers.worker.servers) < asked.expected - missing
+        sum(server.received for server in servers.worker.servers) < asked.expected + more()
         and time.monotonic() < deadline
     ):
         time.sleep(0.02)
@@ -137,8 +140,8 @@ class Meddler(threading.Thread):
                 break
             if method is not None:
                 self.channel.basic_ack(method.delivery_tag)
+                self.met += 1  # before a copy can have come: who waits for all copies asks in between
                 self.does(self.channel, properties, body)
-                self.met += 1
         self.connection.close()
 
     def end(self):

@@ -71,7 +71,11 @@ def test_messages_of_several_frames_are_put_together(endpoint):
 def test_who_takes_messages_away_leaves_calls_unanswered_and_casts_lost(endpoint):
     thieves = []
     wanted = scenario(timeout_s=0.3, duration_s=1.0, settle_s=2, callers=4)
-    done = talk(endpoint, wanted, lambda: thieves.append(Meddler(endpoint, NAME, lambda *_: None)), missing=10_000)
+
+    def steal():
+        thieves.append(Meddler(endpoint, NAME, lambda *_: None))
+
+    done = talk(endpoint, wanted, steal, more=lambda: -thieves[0].met)
     thieves[0].end()
     fate = done.fate
     assert fate.unanswered_calls > 0
@@ -89,7 +93,7 @@ def test_a_call_that_is_passed_on_twice_is_answered_twice(endpoint):
 
     copiers = []
     wanted = scenario(consumers=2, fanout_share=0.0, duration_s=1.0)
-    done = talk(endpoint, wanted, lambda: copiers.append(Meddler(endpoint, NAME, twice)))
+    done = talk(endpoint, wanted, lambda: copiers.append(Meddler(endpoint, NAME, twice)), more=lambda: copiers[0].met)
     copiers[0].end()
     fate = done.fate
     assert 0 < fate.twice_answered_calls < fate.duplicated_messages == copiers[0].met
@@ -102,7 +106,11 @@ def test_what_comes_twice_to_one_server_is_worked_on_once(endpoint):
             channel.basic_publish(NAME, f"{NAME}.server-0", body, properties)
 
     copiers = []
-    done = talk(endpoint, scenario(duration_s=1.0), lambda: copiers.append(Meddler(endpoint, NAME, twice)))
+
+    def copy():
+        copiers.append(Meddler(endpoint, NAME, twice))
+
+    done = talk(endpoint, scenario(duration_s=1.0), copy, more=lambda: copiers[0].met)
     copiers[0].end()
     assert done.fate.ignored_messages == done.fate.duplicated_messages == copiers[0].met > 0
     assert wrong(done).keys() == {"duplicated_messages"}
@@ -116,7 +124,7 @@ def test_a_server_that_fanouts_do_not_reach_misses_them(endpoint):
         on_a_channel(endpoint, lambda channel: channel.queue_unbind(gone, topology.fanout, NAME))
 
     wanted = scenario(consumers=2, fanout_share=0.6, timeout_s=0.5, settle_s=2, duration_s=1.5)
-    done = talk(endpoint, wanted, unbind, missing=10_000)
+    done = talk(endpoint, wanted, unbind, more=lambda: -10_000)
     assert 0 < done.fate.missing_fanouts <= done.fate.made_fanouts
 
 
@@ -125,7 +133,7 @@ def test_strangers_are_counted_and_nothing_else(endpoint):
         bodies = (b"", b"nothing", b'{"oslo.version": "2.0", "oslo.message": "{}"}')
         on_a_channel(endpoint, lambda channel: [channel.basic_publish("", f"{NAME}.server-0", body) for body in bodies])
 
-    done = talk(endpoint, scenario(timeout_s=1.0, settle_s=2), speak)
+    done = talk(endpoint, scenario(timeout_s=1.0, settle_s=2), speak, more=lambda: 3)
     assert done.fate.stray_messages == 3
 
 
@@ -189,7 +197,7 @@ def test_an_alarm_holds_senders_back_and_nothing_is_lost(endpoint, alarm):
 
 
 def test_an_alarm_that_stays_leaves_messages_unsent_and_says_why(endpoint, alarm):  # noqa: ARG001 - it stays
-    done = talk(endpoint, scenario(rate_per_s=50, settle_s=0.5, timeout_s=3), missing=10_000)
+    done = talk(endpoint, scenario(rate_per_s=50, settle_s=0.5, timeout_s=3), more=lambda: -10_000)
     assert done.fate.unsent_messages > 0
     assert done.blocked_by == "low on memory"
     assert sum([done.fate.made_calls, done.fate.made_casts, done.fate.made_fanouts, done.fate.unsent_messages]) == 25
