@@ -78,15 +78,24 @@ def cpu_s(pid):
     return ticks / TICKS
 
 
-class Clocked:
-    """A process whose processor time is read where measuring begins and ends, counted from its first message."""
+def idle_s():
+    """Return for how many processor seconds the machine's processors had nothing to do since it started."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    return (int(fields[3]) + int(fields[4])) / TICKS
 
-    def __init__(self, command, began, warm_up_s, duration_s, environment=None):
+
+class Clocked:
+    """A process whose processor time is read where measuring begins and ends, counted from its first message.
+
+    So are those of the broker, and of all processors that had nothing to do meanwhile.
+    """
+
+    def __init__(self, command, began, scenario, broker, environment=None):
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
         )
         self.lines, self.errors = [], []
-        self.cpu = 0.0
+        self.cpu = self.broker_cpu = self.idle = 0.0
         self._began = threading.Event()
         readers = [
             threading.Thread(target=self._read, args=(self.process.stdout, self.lines, began)),
@@ -97,10 +106,11 @@ class Clocked:
         try:
             if not self._began.wait(120):
                 raise RuntimeError(f"{command[0]} did not begin: {self.said}")
-            time.sleep(warm_up_s)
-            before = cpu_s(self.process.pid)
-            time.sleep(duration_s)
-            self.cpu = cpu_s(self.process.pid) - before
+            time.sleep(scenario.warm_up_s)
+            before = cpu_s(self.process.pid), cpu_s(broker.process.pid), idle_s()
+            time.sleep(scenario.duration_s)
+            after = cpu_s(self.process.pid), cpu_s(broker.process.pid), idle_s()
+            self.cpu, self.broker_cpu, self.idle = (late - early for early, late in zip(before, after, strict=True))
             status = self.process.wait(120)
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -110,6 +120,15 @@ class Clocked:
                 reader.join()
         if status:
             raise RuntimeError(f"{command[0]}: exit status {status}: {self.said}")
+
+    def shares(self, rate, duration_s):
+        """Return processor time a message of the client and of the broker, and what part of all was used."""
+        messages = rate * duration_s
+        return {
+            "cpu_us": 1e6 * self.cpu / messages,
+            "broker_cpu_us": 1e6 * self.broker_cpu / messages,
+            "machine_busy": 1 - self.idle / (duration_s * os.cpu_count()),
+        }
 
     @property
     def said(self):
@@ -123,7 +142,7 @@ class Clocked:
         stream.close()
 
 
-def perf_test(classpath, port, scenario):
+def perf_test(classpath, broker, scenario):
     """Run PerfTest with a scenario, and return its figures."""
     seconds = scenario.warm_up_s + scenario.duration_s
     command = [
@@ -132,7 +151,7 @@ def perf_test(classpath, port, scenario):
         classpath,
         "com.rabbitmq.perf.PerfTest",
         "--uri",
-        f"amqp://guest:guest@127.0.0.1:{port}/%2f",
+        f"amqp://guest:guest@127.0.0.1:{broker.port}/%2f",
     ]
     command += ["-x", str(scenario.producers), "-y", str(scenario.consumers), "-u", "perf-test", "-ad", "false"]
     command += ["-s", str(scenario.size_bytes), "-c", str(scenario.confirm_window), "-f", "mandatory"]
@@ -140,7 +159,7 @@ def perf_test(classpath, port, scenario):
     command += ["-q", str(scenario.prefetch)] if scenario.prefetch else []
     command += ["-A", str(scenario.ack_every)] if scenario.ack_every else ["-a"]
     command += ["-z", str(int(seconds + 2))]
-    clocked = Clocked(command, "time ", scenario.warm_up_s, scenario.duration_s)
+    clocked = Clocked(command, "time ", scenario, broker)
     steady, earlier, received, measured = [], 0.0, 0.0, 0.0
     for line in clocked.lines:
         found = _LINE.search(line)
@@ -156,7 +175,7 @@ def perf_test(classpath, port, scenario):
     rate = received / measured
     return {
         "messages_per_s": rate,
-        "cpu_us": 1e6 * clocked.cpu / (rate * scenario.duration_s),
+        **clocked.shares(rate, scenario.duration_s),
         "confirm_p99_ms": _p99(whole["confirm"]),
         "end_to_end_p99_ms": _p99(whole["consumer"]),
         "confirm_p99_steady_ms": statistics.median(_p99(each["confirm"]) for each in steady if each["confirm"]),
@@ -168,34 +187,25 @@ def _p99(slashed):
     return float(slashed.rpartition("/")[2]) / 1000
 
 
-def ours(port, scenario, folder):
+def ours(broker, scenario, folder):
     """Run our own load with a scenario, and return its figures."""
     import msgspec  # noqa: PLC0415 - beside its only use
 
     file = Path(folder) / f"{scenario.name}.json"
     file.write_bytes(msgspec.json.encode(scenario))
-    environment = {**os.environ, ADDRESS: f"amqp://guest:guest@127.0.0.1:{port}/"}
+    environment = {**os.environ, ADDRESS: f"amqp://guest:guest@127.0.0.1:{broker.port}/"}
     command = [sys.executable, "-m", "seatrial.fixtures.load.broker", str(file)]
-    clocked = Clocked(command, "warming up", scenario.warm_up_s, scenario.duration_s, environment)
+    clocked = Clocked(command, "warming up", scenario, broker, environment)
     figures = json.loads(clocked.lines[-1])["figures"]
     rate = figures["messages_per_s"]
     return {
         "messages_per_s": rate,
-        "cpu_us": 1e6 * clocked.cpu / (rate * scenario.duration_s),
+        **clocked.shares(rate, scenario.duration_s),
         "confirm_p99_ms": figures["confirm_p99_ms"],
         "end_to_end_p99_ms": figures["end_to_end_p99_ms"],
         "lost": figures["lost_messages"],
         "duplicated": figures["duplicated_messages"],
     }
-
-
-def busy():
-    """Return the share of all processors that the whole machine used since it was last asked, between 0 and 1."""
-    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
-    idle, total = fields[3] + fields[4], sum(fields[:8])
-    before = busy.__dict__.setdefault("before", (idle, total))
-    busy.before = (idle, total)
-    return 1 - (idle - before[0]) / max(total - before[1], 1)
 
 
 def table(runs):
@@ -259,18 +269,17 @@ def main():
                     )
                     order = ["PerfTest", "ours"] if turn % 2 == 0 else ["ours", "PerfTest"]
                     for who in order:
-                        busy()
                         begun = time.monotonic()
                         figures = (
-                            perf_test(classpath, broker.port, scenario)
+                            perf_test(classpath, broker, scenario)
                             if who == "PerfTest"
-                            else ours(broker.port, scenario, folder)
+                            else ours(broker, scenario, folder)
                         )
                         broker.ctl("delete_queue", "perf-test") if who == "PerfTest" else None
                         run = {"scenario": name, "who": who, "turn": turn, "wall_s": time.monotonic() - begun}
-                        run |= {"machine_busy": busy(), "load_average": os.getloadavg()[0], **figures}
+                        run |= {"load_average": os.getloadavg()[0], **figures}
                         runs.append(run)
-                        told = " ".join(f"{key} {value:,.1f}" for key, value in figures.items())
+                        told = " ".join(f"{key} {value:,.2f}" for key, value in figures.items())
                         print(f"{turn + 1} {name} {who}: {told}; load average {os.getloadavg()[0]:.1f}", flush=True)
         finally:
             broker.stop()
