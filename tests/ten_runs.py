@@ -67,7 +67,8 @@ class Lab:
     options = ("--cloud", "lab")
 
     def __enter__(self):
-        self._lab("status")
+        if subprocess.run([*COMMAND, "lab", "status"], stdout=subprocess.PIPE, timeout=900, check=False).returncode:
+            raise SystemExit("no lab is up: bring it up by `seatrial lab up --only rabbitmq,memcached`, or REHEARSE=yes")
         return self
 
     def __exit__(self, *_):
