@@ -158,10 +158,7 @@ def results(tmp_path_factory):
             deploy(control_plane, deployments + 1, more)
             nodes, deployments = size, more
             found.append(measured(control_plane, folder, size))
-            ratios = (
-                f"wall {found[-1]['ratio']} times the raw list's, CPU above the small cloud's {found[-1]['cpu_ratio']}"
-            )
-            print(*table(found[-1:]), ratios, found[-1]["verdict"], sep="\n")
+            print(*table(found[-1:]), *ratios(found[-1]), found[-1]["verdict"], sep="\n")
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(found, indent=1) + "\n")
     print(*table(found), sep="\n")
