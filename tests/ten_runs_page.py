@@ -42,7 +42,7 @@ $ seatrial compare {c} {d} --profile ten-runs.toml
 
 ![Claims by outcome in ten runs, and what was newly violated or held again](images/ten-runs-trend.png)
 
-The lines on the right are ten runs each:
+What is red in every run is the claim that is waived. The lines on the right are ten runs each:
 
 ![The figures of LOAD-01 over ten runs](images/ten-runs-metrics.png)
 
@@ -67,7 +67,7 @@ IN_REPORTS = """[Ten runs](ten-runs.md), with a regression in the middle, show w
 ![The figures of a load that closed the gate, and how they differ from the run before](images/ten-runs-regression.png)
 """
 MARK, END = "<!-- ten runs: what stands here is written by `make report-example` -->\n", "<!-- /ten runs -->"
-ON_THE_LAB = "It ran on [the lab](lab.md), with the foundation of the cloud and its faults."
+ON_THE_LAB = "It ran on [the lab](lab.md), with its RabbitMQ and memcached."
 REHEARSED = (
     "It is a rehearsal: a real RabbitMQ on loopback was loaded, and held to a part of a core with one scheduler; all"
     " else that was judged is the [recorded cloud](lab.md#the-recorded-clouds)."
