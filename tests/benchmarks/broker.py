@@ -19,8 +19,10 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
+import msgspec
 from real_broker import SERVER, RealBroker
 
 from seatrial.fixtures.broker_trial import scenario_of
@@ -35,9 +37,19 @@ POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0<
 <groupId>com.rabbitmq</groupId><artifactId>perf-test</artifactId><version>{version}</version></dependency></dependencies>
 </project>
 """
+SIDES = ("PerfTest", "ours")
 SCENARIOS = ("baseline", "realistic", "stress")
 TARGETS = {"baseline": 1.5, "realistic": 1.5, "stress": 1.3}
 """How many times PerfTest's throughput is aimed at; a third of its processor time a message in all three."""
+
+QUEUE_AT_WORK = """
+Reductions = fun(P) -> element(2, process_info(P, reductions)) end,
+Pids = [amqqueue:get_pid(Q) || Q <- rabbit_amqqueue:list()],
+{_, Pid} = lists:max([{Reductions(P), P} || P <- Pids]),
+Look = fun(_) -> timer:sleep(3), process_info(Pid, status) =/= {status, waiting} end,
+length([1 || true <- lists:map(Look, lists:seq(1, 1000))]) / 1000.
+"""
+"""What part of some three seconds the process of the busiest queue was at work, or waited for a processor."""
 
 TICKS = os.sysconf("SC_CLK_TCK")
 _LINE = re.compile(
@@ -189,8 +201,6 @@ def _p99(slashed):
 
 def ours(broker, scenario, folder):
     """Run our own load with a scenario, and return its figures."""
-    import msgspec  # noqa: PLC0415 - beside its only use
-
     file = Path(folder) / f"{scenario.name}.json"
     file.write_bytes(msgspec.json.encode(scenario))
     environment = {**os.environ, ADDRESS: f"amqp://guest:guest@127.0.0.1:{broker.port}/"}
@@ -208,19 +218,35 @@ def ours(broker, scenario, folder):
     }
 
 
+def queue_at_work(broker, scenario, load):
+    """Return for what part of the time the queue's process is at work under a load: near 1, the queue is the limit.
+
+    Such a run is no measurement: who looks takes processor time as well.
+    """
+    looked = []
+
+    def look():
+        time.sleep(scenario.warm_up_s + 2)
+        looked.append(float(broker.ctl("eval", QUEUE_AT_WORK)))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    load()
+    looking.join()
+    return looked[0]
+
+
 def table(runs):
     """Return the table of all runs: medians, and the least and the most of each."""
     lines = [
-        "| scenario | | messages/s | client CPU µs a message | confirm p99 ms | end-to-end p99 ms |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| scenario | | messages/s | CPU µs a message: client | broker | confirm p99 ms | end-to-end p99 ms |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name in SCENARIOS:
-        sides = {
-            who: [run for run in runs if run["scenario"] == name and run["who"] == who] for who in ("PerfTest", "ours")
-        }
+        sides = {who: [run for run in runs if run["scenario"] == name and run["who"] == who] for who in SIDES}
         if not all(sides.values()):
             continue
-        keys = ("messages_per_s", "cpu_us", "confirm_p99_ms", "end_to_end_p99_ms")
+        keys = ("messages_per_s", "cpu_us", "broker_cpu_us", "confirm_p99_ms", "end_to_end_p99_ms")
         medians = {
             who: {key: statistics.median(run[key] for run in side) for key in keys} for who, side in sides.items()
         }
@@ -244,6 +270,10 @@ def table(runs):
     return "\n".join(lines)
 
 
+def _lasting(load, name, seconds):
+    return msgspec.structs.replace(scenario_of(name, getattr(load, name), load), duration_s=seconds)
+
+
 def main():
     """Run it, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -256,35 +286,40 @@ def main():
         sys.exit("rabbitmq-server is not installed: apt install rabbitmq-server")
     classpath = fetched(Path("build/perf-test"))
     load = load_profile("um-cloud").broker_load
-    runs = []
+    runs, at_work = [], {}
     with tempfile.TemporaryDirectory() as folder:
         broker = RealBroker(folder).start()
+
+        def measured(who, scenario):
+            if who == "ours":
+                return ours(broker, scenario, folder)
+            figures = perf_test(classpath, broker, scenario)
+            broker.ctl("delete_queue", "perf-test")
+            return figures
+
         try:
+            scenarios = [_lasting(load, name, wanted.seconds) for name in wanted.only or SCENARIOS]
             for turn in range(wanted.rounds):
-                for name in wanted.only or SCENARIOS:
-                    scenario = scenario_of(name, getattr(load, name), load)
-                    scenario = type(scenario)(
-                        **{f: getattr(scenario, f) for f in scenario.__struct_fields__ if f != "duration_s"},
-                        duration_s=wanted.seconds,
-                    )
-                    order = ["PerfTest", "ours"] if turn % 2 == 0 else ["ours", "PerfTest"]
-                    for who in order:
+                for scenario in scenarios:
+                    for who in SIDES if turn % 2 == 0 else reversed(SIDES):
                         begun = time.monotonic()
-                        figures = (
-                            perf_test(classpath, broker, scenario)
-                            if who == "PerfTest"
-                            else ours(broker, scenario, folder)
-                        )
-                        broker.ctl("delete_queue", "perf-test") if who == "PerfTest" else None
-                        run = {"scenario": name, "who": who, "turn": turn, "wall_s": time.monotonic() - begun}
-                        run |= {"load_average": os.getloadavg()[0], **figures}
-                        runs.append(run)
+                        figures = measured(who, scenario)
+                        run = {"scenario": scenario.name, "who": who, "turn": turn, "wall_s": time.monotonic() - begun}
+                        runs.append(run | {"load_average": os.getloadavg()[0], **figures})
                         told = " ".join(f"{key} {value:,.2f}" for key, value in figures.items())
-                        print(f"{turn + 1} {name} {who}: {told}; load average {os.getloadavg()[0]:.1f}", flush=True)
+                        average = f"load average {os.getloadavg()[0]:.1f}"
+                        print(f"{turn + 1} {scenario.name} {who}: {told}; {average}", flush=True)
+            for scenario in scenarios:
+                for who in SIDES:
+                    part = queue_at_work(broker, scenario, partial(measured, who, scenario))
+                    at_work[f"{scenario.name} {who}"] = part
+                    print(
+                        f"{scenario.name} {who}: the queue's process is at work for {part:.0%} of the time", flush=True
+                    )
         finally:
             broker.stop()
     wanted.out.parent.mkdir(parents=True, exist_ok=True)
-    wanted.out.write_text(json.dumps(runs, indent=1) + "\n")
+    wanted.out.write_text(json.dumps({"runs": runs, "queue_at_work": at_work}, indent=1) + "\n")
     print(f"\n{table(runs)}\n")
     averages = [run["load_average"] for run in runs]
     print(f"{os.cpu_count()} processors; load average {min(averages):.1f} to {max(averages):.1f} while it ran")
