@@ -31,6 +31,8 @@ MACHINE_ADDRESS = "10.240.0.1"
 NODE_NETWORK = "10.240.0.0/24"
 POD_NETWORK = "10.244.0.0/16"
 SERVICE_NETWORK = "10.96.0.0/16"
+SERVER_NETWORK = "10.77.0.0/16"
+"""The addresses of the cloud's servers, as the chart neutron has them. Nova's fake driver has nobody answer there."""
 SERVICE_ADDRESS = "10.96.0.1"
 DNS_ADDRESS = "10.96.0.10"
 

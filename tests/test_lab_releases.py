@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from seatrial.lab import ceph, openstack, registry, releases
-from seatrial.lab.topology import ROOM
+from seatrial.lab.topology import ROOM, SERVER_NETWORK
 
 CHARTS = sorted(path.parent.name for path in (ROOM / "charts").glob("*/values.yaml"))
 
@@ -22,6 +22,11 @@ def defined() -> set[str]:
 def named(chart: str) -> list[str]:
     values = yaml.safe_load((ROOM / "charts" / chart / "values.yaml").read_text(encoding="utf-8"))
     return list(values.get("images", {}).get("tags", {}).values())
+
+
+def test_the_addresses_of_servers_are_routed_to_nobody_outside():
+    values = yaml.safe_load((ROOM / "charts" / "neutron" / "values.yaml").read_text(encoding="utf-8"))
+    assert values["bootstrap"]["network"]["cidr"] == SERVER_NETWORK
 
 
 @pytest.mark.parametrize("chart", CHARTS)
