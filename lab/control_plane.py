@@ -58,7 +58,7 @@ def make_bridge() -> None:
         run(["ip", "link", "add", BRIDGE, "type", "bridge"], timeout=10)
     run(["ip", "addr", "replace", f"{MACHINE_ADDRESS}/24", "dev", BRIDGE], timeout=10)
     run(["ip", "link", "set", BRIDGE, "up"], timeout=10)
-    # What has no more precise route, a pod that is gone or a server that only Nova knows, would be looked for elsewhere.
+    # Without these, a pod that is gone and a server that only Nova knows would be looked for outside of this machine.
     for network in (POD_NETWORK, SERVICE_NETWORK, SERVER_NETWORK):
         run(["ip", "route", "replace", network, "dev", BRIDGE], timeout=10)
 
