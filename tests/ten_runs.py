@@ -68,9 +68,7 @@ class Lab:
 
     def __enter__(self):
         if subprocess.run([*COMMAND, "lab", "status"], stdout=subprocess.PIPE, timeout=900, check=False).returncode:
-            raise SystemExit(
-                "no lab is up: `seatrial lab up --only rabbitmq,memcached` first, or REHEARSE=yes"
-            )
+            raise SystemExit("no lab is up: `seatrial lab up --only rabbitmq,memcached` first, or REHEARSE=yes")
         return self
 
     def __exit__(self, *_):
