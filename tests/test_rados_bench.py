@@ -8,6 +8,7 @@ import subprocess
 import time
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from fake_kubernetes import KUBECONFIG, FakeKubernetes
 
@@ -51,8 +52,15 @@ case $1-$3 in
 esac
 """
 CEPH = r"""#!/bin/sh
-echo '{"osdstats":{"osd_perf_infos":[{"id":0,"perf_stats":{"commit_latency_ms":3,"apply_latency_ms":3}},
+echo look >> "$STORE/looks"
+[ "$(grep -c . "$STORE/looks")" -ge "${FROM:-1}" ] || COMMITS=0 FIRST=0
+echo '{"osdstats":{"osd_perf_infos":[{"id":0,"perf_stats":{"commit_latency_ms":'${FIRST:-3}',"apply_latency_ms":3}},
 {"id":1,"perf_stats":{"commit_latency_ms":'${COMMITS:-4}',"apply_latency_ms":4}}]}}'
+"""
+
+# Between two looks nobody waits here.
+SLEEP = """#!/bin/sh
+[ "$1" = 1 ] || exec /bin/sleep "$1"
 """
 
 WANTED = RadosBench(pool="", seconds=1.0, objects=3, write_mib_per_s=30.0, read_mib_per_s=60.0, commit_ms=100.0)
@@ -68,7 +76,7 @@ class Toolbox:
         self.store = folder / "store"
         programs = folder / "bin"
         programs.mkdir()
-        for name, text in (("rados", RADOS), ("ceph", CEPH)):
+        for name, text in (("rados", RADOS), ("ceph", CEPH), ("sleep", SLEEP)):
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
         self.environment = {"PATH": f"{programs}:{os.environ['PATH']}", "STORE": str(self.store)}
@@ -119,6 +127,26 @@ def test_slow_writes_and_an_osd_that_commits_late_are_told(toolbox):
         "pool volumes: writes 12.5 MiB/s, 30 wanted (0.64 s an object)",
         "osd.1: commits after 250 ms, 100 wanted",
     ]
+
+
+def test_an_osd_that_reports_its_commits_later_is_waited_for(toolbox):
+    toolbox.environment |= {"COMMITS": "250", "FROM": "6"}
+    assert benched(toolbox.source, SOUND, WANTED, "R").over_budget == ["osd.1: commits after 250 ms, 100 wanted"]
+
+
+def test_commits_that_no_look_has_seen_are_not_within_budget(toolbox):
+    toolbox.environment["FROM"] = "100"
+    with pytest.raises(
+        Unavailable, match=r"no OSD told how long its commits took in 7 looks .* took 640 ms, where 100"
+    ):
+        benched(toolbox.source, SOUND, WANTED, "R")
+    assert toolbox.objects == []
+
+
+def test_commits_shorter_than_a_millisecond_are_within_the_budget_that_whole_writes_are_within(toolbox):
+    toolbox.environment["FROM"] = "100"
+    load = benched(toolbox.source, SOUND, msgspec.structs.replace(WANTED, commit_ms=640.0), "R")
+    assert (load.over_budget, load.figures()["commit_max_ms"]) == ([], 0.0)
 
 
 def test_a_bench_that_breaks_off_has_cleaned_up_and_tells_nothing(toolbox):
