@@ -60,6 +60,9 @@ def make_bridge() -> None:
     run(["ip", "link", "set", BRIDGE, "up"], timeout=10)
     # Without these, a pod that is gone and a server that only Nova knows would be looked for outside of this machine.
     for network in (POD_NETWORK, SERVICE_NETWORK, SERVER_NETWORK):
+        known = run(["ip", "-4", "route", "show", network], timeout=10)
+        if known and f"dev {BRIDGE}" not in known:
+            raise LabError(f"this machine routes {network} already ({known.strip()}); the lab wants it for itself")
         run(["ip", "route", "replace", network, "dev", BRIDGE], timeout=10)
 
 

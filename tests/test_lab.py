@@ -243,3 +243,14 @@ def test_the_samples_are_faults_and_touch_every_subsystem_that_openstack_stands_
     assert set(FAULTS) >= SAMPLE
     of_openstack = {"openstack", "horizon", "ironic"}
     assert {SUBSYSTEMS[FAULTS[name].trips] for name in SAMPLE} == set(SUBSYSTEMS.values()) - of_openstack
+
+
+def test_a_network_that_the_machine_routes_itself_is_left_alone_and_named():
+    others = "ip link add other type bridge && ip link set other up && ip route add 10.77.0.0/16 dev other"
+    make = "from seatrial.lab.control_plane import make_bridge; make_bridge()"
+    script = f"{others} && {sys.executable} -c '{make}'; ip -4 route show 10.77.0.0/16"
+    run = subprocess.run(
+        ["unshare", "--net", "sh", "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "this machine routes 10.77.0.0/16 already (10.77.0.0/16 dev other" in run.stderr
+    assert run.stdout.startswith("10.77.0.0/16 dev other "), run.stdout
