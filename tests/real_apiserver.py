@@ -21,6 +21,7 @@ from seatrial.plugins.remediation.hand import Hand
 DOCS = Path(__file__).parents[1] / "docs"
 PROGRAMS = {name: build.folder / name for build in BUILDS for name in build.programs}
 UP_WITHIN = 90.0
+REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 USERS = ("mender", "reader", "loader")
 
 MARKS = [
@@ -147,3 +148,19 @@ def bind(admin, document, *users):
                 "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
             }
             admin.send("POST", resources.path("clusterrolebindings"), binding)
+    for role in documents(document):
+        for user in users:
+            in_force(admin, user, role)
+
+
+def in_force(admin, user, role, namespace=""):
+    """Wait until a user has what a role's last rule gives: an API server heeds a role a moment after it took it."""
+    rule = next(rule for rule in reversed(role["rules"]) if "resources" in rule and "resourceNames" not in rule)
+    resource, _, subresource = rule["resources"][-1].partition("/")
+    wanted = {"group": rule["apiGroups"][-1], "resource": resource, "subresource": subresource}
+    wanted |= {"verb": rule["verbs"][-1], "namespace": namespace}
+    review = {"spec": {"user": user, "resourceAttributes": wanted}}
+    end = time.monotonic() + UP_WITHIN
+    while not admin.send("POST", REVIEWS, review)["status"].get("allowed"):
+        assert time.monotonic() < end, f"{user} still may not {rule['verbs'][-1]} {rule['resources'][-1]}"
+        time.sleep(0.02)

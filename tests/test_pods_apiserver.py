@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from real_apiserver import MARKS, bind, serving
+from real_apiserver import MARKS, bind, in_force, serving
 
 from seatrial.fixtures import resources
 from seatrial.fixtures.kubernetes_api import KubernetesApi
@@ -61,6 +61,7 @@ def test_who_may_only_read_lacks_two_rights_and_with_the_role_of_the_docs_none(s
     admin = server.hand("admin")
     admin.send("POST", f"{BINDINGS}/namespaces/{SPACE}/roles", role)
     admin.send("POST", f"{BINDINGS}/namespaces/{SPACE}/rolebindings", bound(role))
+    in_force(admin, "reader", role, SPACE)
     pods.check_rights()
 
     pods.make(name, pod_spec(IMAGE, "n1", 60.0, 20.0))
