@@ -19,6 +19,7 @@ import pytest
 from mender import MENDER, SEATRIAL, Gate, about, journal, undone
 
 from seatrial.lab.faults import all_faults
+from seatrial.lab.kubectl import get, kubectl
 from seatrial.lab.topology import LOGS
 from seatrial.plugins.remediation.declaration import load
 from seatrial.plugins.remediation.risk import OF_EVERY_RUN
@@ -195,6 +196,30 @@ def test_a_change_by_another_client_in_between_is_refused(mender, tmp_path):
         assert taken.returncode == 12, taken.stdout + taken.stderr
         assert "changed since it was judged" in taken.stderr
     finally:
+        fault.heal()
+
+
+@pytest.mark.round
+def test_a_change_that_does_not_help_ends_the_run_and_is_undone_on_request(mender, tmp_path):
+    replicas = ("statefulset", "memcached-memcached", "--namespace", "openstack")
+    fault = FAULTS["one-memcached"]
+    (tmp_path / "hasty.toml").write_text('extends = "lab"\nabout = "a test"\n\n[remedies]\nsettle_safe_s = 20.0\n')
+    nodes = [node["metadata"]["name"] for node in get("nodes")["items"]]
+    try:
+        fault.break_()
+        # No node takes the second replica, so that scaling alone does not mend what it should.
+        kubectl("cordon", *nodes)
+        gate = Gate(mender, tmp_path, *about("MC-01"), "--remedy=safe", "--profile", "hasty.toml")
+        assert (gate.status, gate.outcome("MC-01")) == (1, "violated"), gate.said
+        assert re.search(r"did not help: .*1 of 2 wanted replicas ready", " ".join(gate.said.split())), gate.said
+        lines = [json.loads(line) for line in journal(tmp_path).read_text().splitlines()]
+        assert [line["became"] for line in lines if line["what"] == "outcome"] == ["applied", "did not help"]
+        assert get(*replicas)["spec"]["replicas"] == 2, "it is left as it is until somebody decides"
+        taken = undone(mender, tmp_path)
+        assert taken.returncode == 0, taken.stdout + taken.stderr
+        assert get(*replicas)["spec"]["replicas"] == 1
+    finally:
+        kubectl("uncordon", *nodes)
         fault.heal()
 
 
