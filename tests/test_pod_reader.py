@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from multiprocessing.pool import ThreadPool
 
 import pytest
 from fake_kubernetes import KUBECONFIG, FakeKubernetes
@@ -12,6 +13,8 @@ from seatrial.fixtures.memcached_servers import ROUND_TRIPS, round_trips
 from seatrial.fixtures.question import Command, Pods, Unavailable
 from seatrial.fixtures.settings import Cloud
 from seatrial.fixtures.target import connect
+from seatrial.lab.kubectl import get, kubectl, wait_until
+from seatrial.lab.topology import ADMIN_KUBECONFIG
 
 WHERE = Pods("clients", "role=client")
 EVERY = Command(WHERE, ("hostname",), every=True)
@@ -74,3 +77,45 @@ def test_a_client_that_ends_while_it_is_asked_does_not_accuse_memcached(kubernet
     kubernetes.runs = lambda _pod, _argv: ("", 137)
     with pytest.raises(Unavailable, match=r"n/nova-api: .* was killed before its end"):
         live.read(ROUND_TRIPS, round_trips)
+
+
+def clients():
+    """The pods of the lab's clients of RabbitMQ, which end five seconds after they are told to."""
+    return get("pods", "--namespace", "openstack", "--selector", "application=amqp-clients")["items"]
+
+
+def staying():
+    return [pod["metadata"]["name"] for pod in clients() if "deletionTimestamp" not in pod["metadata"]]
+
+
+@pytest.fixture
+def asked():
+    """Ask the lab's clients a command, each time with a fresh look at which pods there are."""
+
+    def ask(*argv):
+        client, context = connect(str(ADMIN_KUBECONFIG), "")
+        with contextlib.closing(Live(Cloud(), client, context)) as source:
+            return source.ask(Command(Pods("clients", "application=amqp-clients"), argv, every=True, timeout=60))
+
+    return ask
+
+
+@pytest.mark.lab
+@pytest.mark.usefixtures("lab")
+def test_what_a_real_pod_says_when_it_ends_is_no_answer_and_its_successor_is_asked(asked):
+    (old,) = staying()
+    inside = ("--namespace", "openstack", "exec", old, "--")
+    with ThreadPool(1) as beside:
+        begun = beside.apply_async(asked, ("sh", "-c", "touch /tmp/asked; echo begun; sleep 60"))
+        wait_until(
+            "the command to begin", lambda: None if kubectl(*inside, "ls", "/tmp/asked") else "not yet", timeout=30
+        )
+        kubectl("--namespace", "openstack", "delete", "pod", old, "--wait=false")
+        wait_until("a pod in its place", lambda: None if staying() else "there is none", timeout=60)
+        (new,) = staying()
+        assert [answer.speaker for answer in asked("hostname")] == [f"openstack/{new}"]
+        (cut,) = begun.get(timeout=60)
+    assert cut.error.endswith("was killed before its end: its container ended, or had no memory left")
+    rollout = ("rollout", "status", "deployment/amqp-clients", "--namespace", "openstack", "--timeout=90s")
+    kubectl(*rollout, timeout=100)
+    assert [answer.text.strip() for answer in asked("hostname")] == [new]
