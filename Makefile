@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 ROOMS := fixtures plugins suites reports profiles lab
 
-.PHONY: gate test check lab-test docs record bench-boots bench-broker bench-scale report-example clean
+.PHONY: gate test check lab-build lab-test docs record bench-boots bench-broker bench-scale report-example clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -42,11 +42,17 @@ gate: $(READY)
 # LAB is yes where this machine can carry the lab: root with the capabilities for namespaces and mounts.
 LAB := $(shell test "$$(id -u)" = 0 && unshare --mount --pid --fork true 2>/dev/null && echo yes)
 test: $(READY) check
-	$(BIN)/python -m pytest tests -n 2 -q -m "not lab"
+	$(BIN)/python -m pytest tests -n 2 -q -rs -m "not lab"
+
+# With what it builds, `make test` runs a real API server; without, these tests are skipped and say so.
+lab-build: $(READY)
+ifeq ($(LAB),yes)
+	$(BIN)/seatrial lab build
+endif
 
 lab-test: $(READY)
 ifeq ($(LAB),yes)
-	$(BIN)/python -m pytest tests -q -m lab $(if $(ALL),,-m "lab and not round") --durations 10
+	$(BIN)/python -m pytest tests -q -rs -m lab $(if $(ALL),,-m "lab and not round") --durations 10
 else
 	@echo "the lab cannot run here: it needs root, and unshare of mount and pid namespaces"
 	@test -z "$$CI"

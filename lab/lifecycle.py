@@ -31,6 +31,17 @@ memcached-client = "application=amqp-clients"
 """
 
 
+def build() -> None:
+    """Make what every lab is made of, and bring up nothing."""
+    prerequisites.check()
+    prerequisites.provide()
+    cache.check_file_system()
+    with exclusive():
+        binaries.provide()
+        images.provide()
+    say("built: what a lab is made of")
+
+
 def up(only: set[str] | None, *, node_count: int, rabbitmq_replicas: int, size: str = "full") -> None:
     """Bring up the lab, or what is missing of it, with the parts in `only` (all if None)."""
     prerequisites.check()
