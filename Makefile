@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 ROOMS := fixtures plugins suites reports profiles lab
 
-.PHONY: gate test check lab-build lab-test docs record bench-boots bench-broker bench-scale report-example clean
+.PHONY: gate test check provide lab-test docs record bench-boots bench-broker bench-scale report-example clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -44,10 +44,12 @@ LAB := $(shell test "$$(id -u)" = 0 && unshare --mount --pid --fork true 2>/dev/
 test: $(READY) check
 	$(BIN)/python -m pytest tests -n 2 -q -rs -m "not lab"
 
-# With what it builds, `make test` runs a real API server; without, these tests are skipped and say so.
-lab-build: $(READY)
+# What `make test` runs real ones of where it can: an API server, Helm, memcached, RabbitMQ. Without, tests of theirs are
+# skipped and say so.
+provide: $(READY)
 ifeq ($(LAB),yes)
 	$(BIN)/seatrial lab build
+	$(BIN)/python tests/services.py
 endif
 
 lab-test: $(READY)

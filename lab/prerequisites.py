@@ -57,13 +57,17 @@ def check() -> None:
 
 
 def provide() -> None:
-    """Install the Debian packages that are missing, without letting any service start."""
+    """Install the Debian packages that are missing."""
     wanted = [package for program, package in PROGRAMS.items() if _which(program) is None]
     wanted += [package for file, package in FILES.items() if not Path(file).exists()]
-    if not wanted:
-        return
+    if wanted:
+        install(wanted)
+
+
+def install(wanted: list[str]) -> None:
+    """Install Debian packages, without letting any service start."""
     if shutil.which("apt-get") is None:
-        raise LabError(f"the lab needs {', '.join(wanted)}, and there is no apt-get here to install them with")
+        raise LabError(f"needed here: {', '.join(wanted)}; and there is no apt-get to install them with")
     with step(f"installing {', '.join(wanted)}"), _no_service_starts():
         env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
