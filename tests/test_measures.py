@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from multiprocessing.pool import ThreadPool
 
 import pytest
 from fake_kubernetes import KUBECONFIG, FakeKubernetes
@@ -17,6 +18,7 @@ from fake_openstack import FakeOpenStack
 
 from seatrial.fixtures.live import Live
 from seatrial.fixtures.load.api_calls import listed_under_load
+from seatrial.fixtures.load.cache_trips import measured
 from seatrial.fixtures.load.dns_queries import own_resolver
 from seatrial.fixtures.load.latencies import Latencies, percentile
 from seatrial.fixtures.load.loops import closed_loop, open_loop
@@ -328,6 +330,13 @@ def test_a_fast_memcached_is_within_budget_from_every_pod(pods, cache):
     figures = load.figures()
     assert (figures["pods"], figures["trips"]) == (2, 100)
     assert figures["p50_ms"] > 0
+
+
+@needs_memcached
+def test_pods_that_ask_one_memcached_at_once_are_not_given_what_another_one_has_set(cache):
+    with ThreadPool(4) as pods:
+        said = pods.starmap(measured, [("127.0.0.1", cache[0], 2000, 60.0)] * 4)
+    assert [answer["trouble"] for answer in said] == [""] * 4
 
 
 @needs_memcached
