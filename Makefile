@@ -50,6 +50,8 @@ provide: $(READY)
 ifeq ($(LAB),yes)
 	$(BIN)/seatrial lab build
 	$(BIN)/python tests/services.py
+else
+	@echo "nothing is provided: it needs root, and unshare of mount and pid namespaces"
 endif
 
 lab-test: $(READY)

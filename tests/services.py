@@ -9,17 +9,12 @@ from seatrial.lab import prerequisites
 from seatrial.lab.shell import LabError
 
 SERVICES = ("memcached", "rabbitmq-server")
-
-
-def provide():
-    """Install those that are missing; the packages are called as their programs are."""
-    missing = [name for name in SERVICES if shutil.which(name, path="/usr/sbin:/usr/bin") is None]
-    if missing:
-        prerequisites.install(missing)
-
+"""Programs, and the packages that are called like them."""
 
 if __name__ == "__main__":
+    missing = [name for name in SERVICES if shutil.which(name, path="/usr/sbin:/usr/bin") is None]
     try:
-        provide()
+        if missing:
+            prerequisites.install(missing)
     except LabError as error:
         sys.exit(error.message)

@@ -105,6 +105,16 @@ def test_a_command_that_fails_says_why(kubernetes, hand):
         pool().apply(hand)
 
 
+def test_a_pod_that_is_on_its_way_out_is_changed_nothing_in(kubernetes, hand):
+    kubernetes.pod("tools-1", app="tools")["metadata"]["deletionTimestamp"] = "2026-11-28T12:21:05Z"
+    kubernetes.runs = Ceph(size=1)
+    with pytest.raises(Failed, match="no pod labelled app=tools is ready in n"):
+        pool().apply(hand)
+    kubernetes.pod("tools-2", app="tools")
+    pool().apply(hand)
+    assert {pod for pod, _ in kubernetes.commands} == {"tools-2"}
+
+
 def test_without_a_ready_pod_nothing_is_done(hand):
     with pytest.raises(Failed, match="no pod labelled app=tools is ready in n"):
         pool().apply(hand)

@@ -132,13 +132,14 @@ class Hand:
                 raise
 
     def pod(self, where: Where) -> str:
-        """Return the pod that is meant. Raises `Failed` where none is ready."""
+        """Return the pod that is meant, none that is on its way out. Raises `Failed` where none is ready."""
         if where.pod:
             return where.pod
         path = f"{resources.path('pods', where.namespace)}?labelSelector={quote(where.selector)}"
         for pod in (self.get(path) or {}).get("items", []):
             conditions = (pod.get("status") or {}).get("conditions") or []
-            if any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions):
+            ready = any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+            if ready and not pod["metadata"].get("deletionTimestamp"):
                 return str(pod["metadata"]["name"])
         raise Failed(f"no pod labelled {where.selector} is ready in {where.namespace}")
 
